@@ -1,0 +1,1 @@
+"""Measuring: rows to points, points to figures, figures to tables and pictures."""

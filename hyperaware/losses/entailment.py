@@ -1,0 +1,26 @@
+"""The entailment term: the child lies in the parent's cone."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from hyperaware.geometry.lorentz import cone_excess
+
+__all__ = ["entailment"]
+
+
+def entailment(
+    parent: Float[Tensor, "n d"],
+    child: Float[Tensor, "n d"],
+    *,
+    curv: Tensor | float,
+    min_radius: float = 0.1,
+    aperture_scale: float = 1.0,
+) -> Float[Tensor, ""]:
+    """The mean of max(0, phi(parent, child) - eta omega(parent)), in radians; 0 where every child is inside.
+
+    phi is the exterior angle, omega the half-aperture with constant K = `min_radius`, eta = `aperture_scale`.
+    Source: E(x -> y) of HySAC (arXiv 2503.12127), after MERU (arXiv 2304.09172). A parent nearer to the root than
+    asinh(2K)/sqrt(c) has a cone of half a turn ("saturated"), and then only its direction is trained.
+    """
+    excess = cone_excess(parent, child, curv, min_radius=min_radius, aperture_scale=aperture_scale)
+    return excess.clamp(min=0).mean()

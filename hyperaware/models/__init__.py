@@ -1,0 +1,1 @@
+"""Towers, preprocessing, tokenizer: what turns pictures and texts into points."""

@@ -1,0 +1,43 @@
+"""Low-rank adapters by peft, with the targets that HySAC and Safe-CLIP publish."""
+
+import copy
+
+from hyperaware.models.dual_encoder import DualEncoder
+
+__all__ = ["PUBLISHED_TARGETS", "add_lora", "has_lora", "merged"]
+
+PUBLISHED_TARGETS = ("k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding")
+"""HySAC's released training code adapts these in both towers: neither `q_proj` nor the final projections."""
+
+
+def add_lora(
+    model: DualEncoder,
+    *,
+    rank: int = 16,
+    alpha: int = 1,
+    dropout: float = 0.1,
+    targets: tuple[str, ...] = PUBLISHED_TARGETS,
+) -> None:
+    """Freeze the towers and add trainable adapters of `rank` (scale alpha / rank) to `targets`, in place."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none"
+    )
+    model.clip = get_peft_model(model.clip, config)
+
+
+def has_lora(model: DualEncoder) -> bool:
+    """Whether the towers carry adapters that are not merged."""
+    return hasattr(model.clip, "merge_and_unload")
+
+
+def merged(model: DualEncoder) -> DualEncoder:
+    """The model with its adapters merged: a copy, or the model itself where it has none."""
+    if not has_lora(model):
+        return model
+    plain = copy.deepcopy(model)
+    plain.clip = plain.clip.merge_and_unload()
+    for parameter in plain.parameters():
+        parameter.requires_grad_(True)
+    return plain

@@ -1,0 +1,187 @@
+"""Two CLIP towers whose features are lifted into one space."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPModel
+
+from hyperaware.geometry.space import Lorentz, Space, Sphere
+from hyperaware.media.images import decode
+from hyperaware.models.preprocess import Preprocess
+from hyperaware.models.tokenizer import Tokenizer
+
+__all__ = ["DualEncoder", "Picture"]
+
+Picture = str | Path | bytes | Image.Image
+
+LOG_CURV_RANGE = (math.log(0.1), math.log(10.0))
+LOG_LOGIT_SCALE_RANGE = (math.log(1 / 0.07), math.log(100.0))
+
+
+class DualEncoder(nn.Module):
+    """CLIP, changed in one thing: its features are not normalised but lifted to points of `space`.
+
+    * On the `Sphere` the lift is the normalisation, and this is CLIP.
+    * In `Lorentz` space a feature f becomes exp_0(alpha f), alpha a learned scale per modality (HySAC,
+      arXiv 2503.12127, section 3; MERU, arXiv 2304.09172). The lift runs in float32 whatever the towers run in.
+
+    Parameters beside the towers: `log_logit_scale`; in Lorentz space also `log_alpha_image`, `log_alpha_text` and
+    `log_curv`. All are stored as logarithms and named so.
+    """
+
+    def __init__(
+        self,
+        clip: CLIPModel,
+        *,
+        tokenizer: Tokenizer,
+        preprocess: Preprocess,
+        logit_scale: float = 1 / 0.07,
+    ) -> None:
+        super().__init__()
+        self.clip: Any = clip  # a CLIPModel, or the same with adapters
+        if hasattr(clip, "logit_scale"):
+            del clip.logit_scale  # ours stands below; two of them would be one too many
+        self.tokenizer = tokenizer
+        self.preprocess = preprocess
+        self.log_logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))
+        self.log_curv: nn.Parameter | None = None
+        self.log_alpha_image: nn.Parameter | None = None
+        self.log_alpha_text: nn.Parameter | None = None
+        self.name = "unnamed"
+        self.folder: Path | None = None
+        self.provenance: dict[str, Any] = {}
+
+    # -- the space ---------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> CLIPConfig:
+        return self.clip.config
+
+    @property
+    def dim(self) -> int:
+        """The number of space coordinates of a point."""
+        return int(self.clip.config.projection_dim)
+
+    @property
+    def device(self) -> torch.device:
+        return self.log_logit_scale.device
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The factor on similarities in contrastive losses: one over the temperature."""
+        return self.log_logit_scale.exp()
+
+    @property
+    def space(self) -> Space:
+        """The space of the points; in Lorentz space its curvature carries the gradient of `log_curv`."""
+        if self.log_curv is None:
+            return Sphere()
+        return Lorentz(self.log_curv.exp())
+
+    def use_lorentz(self, *, curv: float = 1.0, alpha_image: float, alpha_text: float) -> None:
+        """Replace the space by Lorentz space with these starting values."""
+        self.log_curv = nn.Parameter(torch.tensor(math.log(curv), device=self.device))
+        self.log_alpha_image = nn.Parameter(torch.tensor(math.log(alpha_image), device=self.device))
+        self.log_alpha_text = nn.Parameter(torch.tensor(math.log(alpha_text), device=self.device))
+
+    def scalars(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The named scalars beside the towers."""
+        for name, parameter in self.named_parameters(recurse=False):
+            yield name, parameter
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Clamp the scalars to their ranges; call after each optimiser step.
+
+        curv in [0.1, 10], alpha <= 1, logit scale in [1/0.07, 100], as in HySAC.
+        """
+        self.log_logit_scale.clamp_(*LOG_LOGIT_SCALE_RANGE)
+        if self.log_curv is not None and self.log_alpha_image is not None and self.log_alpha_text is not None:
+            self.log_curv.clamp_(*LOG_CURV_RANGE)
+            self.log_alpha_image.clamp_(max=0.0)
+            self.log_alpha_text.clamp_(max=0.0)
+
+    # -- from tensors, with gradients --------------------------------------------------------------------
+
+    def features_of_tokens(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Projected CLIP features of captions before the lift, (n, dim). Padding on the right needs no mask."""
+        return self.clip.get_text_features(input_ids=ids, attention_mask=attention_mask).pooler_output
+
+    def features_of_pixels(self, pixels: Tensor) -> Tensor:
+        """Projected CLIP features of pictures before the lift, (n, dim)."""
+        return self.clip.get_image_features(pixel_values=pixels).pooler_output
+
+    def embed_tokens(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Points of captions, (n, dim) float32."""
+        return self._lift(self.features_of_tokens(ids, attention_mask), self.log_alpha_text)
+
+    def embed_pixels(self, pixels: Tensor) -> Tensor:
+        """Points of pictures, (n, dim) float32."""
+        return self._lift(self.features_of_pixels(pixels), self.log_alpha_image)
+
+    def _lift(self, features: Tensor, log_alpha: Tensor | None) -> Tensor:
+        features = features.float()
+        return self.space.lift(features if log_alpha is None else log_alpha.exp() * features)
+
+    def forward(self, ids: Tensor, attention_mask: Tensor | None, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Points of captions and of pictures: one pass through each tower."""
+        return self.embed_tokens(ids, attention_mask), self.embed_pixels(pixels)
+
+    # -- from texts and pictures, for use ----------------------------------------------------------------
+
+    def encode_text(self, texts: str | Sequence[str], *, batch_size: int = 256) -> Tensor:
+        """Points of texts on the CPU, (n, dim) float32. One text gives n = 1."""
+        texts = [texts] if isinstance(texts, str) else list(texts)
+
+        def embed(part: Sequence[str]) -> Tensor:
+            ids, mask = self.tokenizer(part)
+            return self.embed_tokens(ids.to(self.device), mask.to(self.device))
+
+        return self._encode(texts, embed, batch_size)
+
+    def encode_image(self, images: Picture | Sequence[Picture], *, batch_size: int = 64) -> Tensor:
+        """Points of pictures on the CPU, (n, dim) float32. One picture gives n = 1.
+
+        Raises:
+            MediaError: a picture cannot be decoded; the message names it.
+        """
+        if isinstance(images, str | Path | bytes | Image.Image):
+            images = [images]
+
+        def embed(part: Sequence[Picture]) -> Tensor:
+            pixels = self.preprocess([decode(picture) for picture in part])
+            return self.embed_pixels(pixels.to(self.device))
+
+        return self._encode(list(images), embed, batch_size)
+
+    @torch.no_grad()
+    def _encode(self, inputs: list, embed: Callable[[Sequence], Tensor], batch_size: int) -> Tensor:
+        if not inputs:
+            return torch.empty(0, self.dim)
+        was_training = self.training
+        self.eval()
+        try:
+            parts = [embed(inputs[i : i + batch_size]).cpu() for i in range(0, len(inputs), batch_size)]
+        finally:
+            self.train(was_training)
+        return torch.cat(parts)
+
+    # -- identity ----------------------------------------------------------------------------------------
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that name these weights, this space and this preprocessing.
+
+        Two models with the same fingerprint give the same points, up to rounding. Read from the weights each time.
+        """
+        digest = hashlib.sha256(repr(sorted(self.preprocess.config().items())).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]

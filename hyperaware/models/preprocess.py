@@ -1,0 +1,58 @@
+"""From a picture to CLIP's pixels: resize, centre crop, scale, normalise.
+
+The result is bit-identical to `CLIPImageProcessor` of transformers on its Pillow path, and does not need it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+__all__ = ["CLIP_MEAN", "CLIP_STD", "Preprocess"]
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How pictures become pixels."""
+
+    size: int = 224
+    """Side of the square that the model sees, in pixels; also the length of the shortest edge after resizing."""
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
+
+    def crop(self, image: Image.Image) -> np.ndarray:
+        """The (size, size, 3) uint8 centre of an RGB picture, resized (bicubic) to a shortest edge of `size`."""
+        width, height = image.size
+        short = min(width, height)
+        # The longer edge is truncated, not rounded: that is what CLIP does, and one pixel moves the crop.
+        scaled = (int(self.size * width / short), int(self.size * height / short))
+        if scaled != image.size:
+            image = image.resize(scaled, Image.Resampling.BICUBIC)
+        top, left = (scaled[1] - self.size) // 2, (scaled[0] - self.size) // 2
+        return np.asarray(image)[top : top + self.size, left : left + self.size]
+
+    def normalise(self, crops: Tensor) -> Tensor:
+        """(n, size, size, 3) uint8 as (n, 3, size, size) float32, with CLIP's mean and deviation."""
+        pixels = crops.permute(0, 3, 1, 2).to(torch.float64).mul(1 / 255).to(torch.float32)
+        mean = torch.tensor(self.mean, dtype=torch.float32, device=crops.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, dtype=torch.float32, device=crops.device).view(1, 3, 1, 1)
+        return (pixels - mean) / std
+
+    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
+        """The pixels of RGB pictures, (n, 3, size, size) float32."""
+        return self.normalise(torch.from_numpy(np.stack([self.crop(image) for image in images])))
+
+    def config(self) -> dict[str, Any]:
+        """The settings, as they stand in a model's config.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Preprocess":
+        return cls(size=int(config["size"]), mean=tuple(config["mean"]), std=tuple(config["std"]))

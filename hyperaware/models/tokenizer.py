@@ -1,0 +1,102 @@
+"""From captions to token ids: CLIP's byte-pair encoding, read from a `tokenizer.json`.
+
+The `tokenizers` library does the work; this file only pads to the longest caption of a batch (the towers are
+causal and pool at the end token, so the result is that of padding to 77, several times cheaper) and trains small
+vocabularies in the very same format.
+"""
+
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer as BackendTokenizer
+from tokenizers import models, trainers
+from torch import Tensor
+
+from hyperaware.errors import ModelError
+
+__all__ = ["Tokenizer", "train_tokenizer"]
+
+FILE = "tokenizer.json"
+CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,'!?-"
+
+
+class Tokenizer:
+    """Captions to ids. `context_length` counts the start and the end token."""
+
+    def __init__(self, backend: BackendTokenizer, *, context_length: int, eos_id: int, pad_id: int) -> None:
+        self.backend = backend
+        self.context_length = context_length
+        self.eos_id = eos_id
+        self.pad_id = pad_id
+        backend.no_padding()
+        backend.no_truncation()
+
+    @classmethod
+    def from_pretrained(cls, folder: Path, *, context_length: int, eos_id: int, pad_id: int) -> "Tokenizer":
+        """The tokenizer of a model folder.
+
+        Raises:
+            ModelError: there is no tokenizer.json in it.
+        """
+        path = Path(folder) / FILE
+        if not path.is_file():
+            raise ModelError(f"{folder} has no {FILE}: it is not a complete model folder.")
+        backend = BackendTokenizer.from_file(str(path))
+        return cls(backend, context_length=context_length, eos_id=eos_id, pad_id=pad_id)
+
+    def save_pretrained(self, folder: Path) -> None:
+        self.backend.save(str(Path(folder) / FILE))
+
+    @property
+    def vocab_size(self) -> int:
+        return self.backend.get_vocab_size()
+
+    def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Ids and attention mask, both (n, longest) int64; longer captions are cut and keep the end token."""
+        rows = [self._cut(encoding.ids) for encoding in self.backend.encode_batch(list(texts))]
+        width = max(len(row) for row in rows)
+        ids = torch.full((len(rows), width), self.pad_id)
+        mask = torch.zeros_like(ids)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = torch.tensor(row)
+            mask[index, : len(row)] = 1
+        return ids, mask
+
+    def _cut(self, ids: list[int]) -> list[int]:
+        if len(ids) <= self.context_length:
+            return ids
+        return [*ids[: self.context_length - 1], self.eos_id]
+
+
+def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length: int) -> Tokenizer:
+    """A CLIP tokenizer (padding 0, end 1, start 2, unknown 3) with a vocabulary learned from `captions`.
+
+    The end token must not have id 2: transformers' CLIP then falls back to an old way of pooling. Unknown
+    characters have a token of their own: CLIP's default, the end token, would cut the caption short.
+    """
+    from transformers import CLIPTokenizer
+
+    special = {"pad_token": "<|pad|>", "eos_token": "<|endoftext|>"}
+    special |= {"bos_token": "<|startoftext|>", "unk_token": "<|unknown|>"}
+    backend = CLIPTokenizer(**special).backend_tokenizer
+    learner = BackendTokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=special["unk_token"]))
+    learner.normalizer = backend.normalizer
+    learner.pre_tokenizer = backend.pre_tokenizer
+    alone = [" ".join(CHARACTERS)]  # so that each character also has a token as the end of a word
+    learner.train_from_iterator(
+        itertools.chain(alone, captions),
+        trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=list(special.values()),
+            initial_alphabet=list(CHARACTERS),
+            end_of_word_suffix="</w>",
+            show_progress=False,
+        ),
+    )
+    merges: Any = [tuple(merge) for merge in json.loads(learner.to_str())["model"]["merges"]]
+    clip = CLIPTokenizer(vocab=learner.get_vocab(), merges=merges, **special)
+    return Tokenizer(clip.backend_tokenizer, context_length=context_length, eos_id=1, pad_id=0)

@@ -1,0 +1,211 @@
+"""From a recipe to a finished model folder: data, training, bounds, provenance. The shipped models are made so.
+
+A recipe is a TOML file: the shipped ones lie in `training/recipes/`. Its pictures are always real files: slices of
+the embedded world are exported to a folder once and read from there, as a user's own data are.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hyperaware.data.folder import fingerprint, read_folder
+from hyperaware.data.quadruplet import Row
+from hyperaware.errors import ConfigError, DataError
+from hyperaware.evaluation.embed import embed
+from hyperaware.evaluation.examples import Examples
+from hyperaware.methods import method_class
+from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.models.pretrained import load
+from hyperaware.moderation import bounds as bounds_module
+from hyperaware.options import override, unknown_name
+from hyperaware.training.loop import Result, fit
+from hyperaware.training.settings import Settings
+from hyperaware.training.towers import Towers
+from hyperaware.world import export
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["RECIPES", "Recipe", "Slice", "changed", "measure_bounds", "read_recipe", "run"]
+
+FOLDER = Path(__file__).parent / "training" / "recipes"
+RECIPES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+Report = Callable[[dict[str, Any]], None]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows to read: a folder of one's own, or `count` rows of a split of the embedded world."""
+
+    split: str
+    count: int | None = None
+    """Rows to take; none: all of a folder."""
+    folder: str | None = None
+    """A folder with captions.jsonl; none: the embedded world."""
+    seed: int = 0
+    """Seed of the world's rows. Not the seed of training: runs are compared on the same data."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that makes a model, but for the seed of training."""
+
+    name: str
+    method: str
+    settings: Mapping[str, Any]
+    """Settings of the method."""
+    training: Settings
+    train: Slice
+    validation: Slice
+    calibration: Slice
+    base: str | None = None
+    """The model to start from; none: fresh towers."""
+    towers: Towers = Towers()
+
+
+def read_recipe(name: str) -> Recipe:
+    """A shipped recipe by name, or one in a TOML file.
+
+    Raises:
+        ConfigError: no such recipe, or a table, key or value in it is wrong.
+    """
+    path = FOLDER / f"{name}.toml" if name in RECIPES else Path(name)
+    if not path.is_file():
+        raise unknown_name("recipe (shipped, or a TOML file)", name, RECIPES)
+    try:
+        tables = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    known = {"name", "method", "base", "settings", "training", "towers", "data"}
+    for key in tables.keys() - known:
+        raise unknown_name(f"key of recipe {path}", key, known)
+    data = tables.get("data", {})
+    return Recipe(
+        name=tables.get("name", path.stem),
+        method=tables["method"],
+        base=tables.get("base"),
+        settings=tables.get("settings", {}),
+        training=override(Settings(), tables.get("training", {})),
+        towers=override(Towers(), tables.get("towers", {})),
+        **{part: _slice(path, data, part) for part in ("train", "validation", "calibration")},
+    )
+
+
+def _slice(path: Path, data: Mapping[str, Any], part: str) -> Slice:
+    if part not in data:
+        raise ConfigError(f"{path} has no [data.{part}]; expected split and count, or folder.")
+    return override(Slice(split=part), data[part])
+
+
+def changed(recipe: Recipe, changes: Mapping[str, str]) -> Recipe:
+    """The recipe with `key=value` changes: keys of the method's settings, or `training.KEY` for the loop's.
+
+    Raises:
+        ConfigError: no such setting, or a value of the wrong type.
+    """
+    training = {k.removeprefix("training."): v for k, v in changes.items() if k.startswith("training.")}
+    own = {k: v for k, v in changes.items() if not k.startswith("training.")}
+    method = override(method_class(recipe.method)(), {**recipe.settings, **own})
+    settings = {key: getattr(method, key) for key in {**recipe.settings, **own}}
+    return replace(recipe, settings=settings, training=override(recipe.training, training))
+
+
+def run(
+    recipe: Recipe,
+    *,
+    folder: Path,
+    world: Path,
+    seed: int = 0,
+    report: Report = lambda line: None,
+    progress: Progress = lambda what, done, total: None,
+) -> Result:
+    """Make the recipe's model in `folder`, with bounds measured on its calibration rows.
+
+    `world` is where slices of the embedded world are exported to and found again. Interrupted, it goes on where it
+    stopped. `report` gets each line of the log, `progress` each step of what comes before.
+    """
+    rows = {part: _rows(getattr(recipe, part), world, progress) for part in ("train", "validation")}
+    model = _start(recipe, rows["train"], seed)
+    model.name = recipe.name
+    model.provenance = {
+        "recipe": recipe.name,
+        "method": recipe.method,
+        "settings": dict(recipe.settings),
+        "base": recipe.base,
+        "base_fingerprint": model.fingerprint if recipe.base else None,
+        "seed": seed,
+        "steps": recipe.training.steps,
+        "data": fingerprint(rows["train"]),
+    }
+    examples = {
+        part: Examples(part_rows, model=model, progress=lambda done, total: progress("read", done, total))
+        for part, part_rows in rows.items()
+    }
+    result = fit(
+        model,
+        override(method_class(recipe.method)(), recipe.settings),
+        train=examples["train"],
+        validation=examples["validation"],
+        settings=replace(recipe.training, seed=seed),
+        folder=folder,
+        report=report,
+    )
+    finished = load(folder)
+    if finished.space.has_root:
+        calibration = _rows(recipe.calibration, world, progress)
+        measure_bounds(finished, calibration=calibration, validation=rows["validation"]).save(folder)
+    return result
+
+
+def measure_bounds(
+    model: DualEncoder, *, calibration: list[Row], validation: list[Row]
+) -> bounds_module.Bounds:
+    """Triggers and limits from the calibration rows, landings chosen on the validation rows.
+
+    Raises:
+        DataError: a picture cannot be read; bounds are never measured on a part of what was given.
+    """
+    points = {}
+    for part, rows in (("calibration", calibration), ("validation", validation)):
+        examples = Examples(rows, model=model)
+        if examples.failed:
+            raise DataError(f"{len(examples.failed)} {part} pictures cannot be read: {examples.failed[:3]}.")
+        points[part] = embed(model, examples)
+    landing = bounds_module.choose_landing(points["validation"], space=model.space)
+    return bounds_module.measure(
+        points["calibration"],
+        space=model.space,
+        landing=landing,
+        model_fingerprint=model.fingerprint,
+        data_fingerprint=fingerprint(calibration),
+        split=calibration[0].split,
+    )
+
+
+def _rows(part: Slice, world: Path, progress: Progress) -> list[Row]:
+    if part.folder is not None:
+        rows = read_folder(Path(part.folder), split=part.split)
+        return rows[: part.count]
+    if part.count is None:
+        raise ConfigError(f"the slice {part.split!r} of the embedded world needs a count.")
+    folder = world / f"{part.split}-{part.seed}-{part.count}"
+    return export(
+        folder,
+        count=part.count,
+        split=part.split,
+        seed=part.seed,
+        progress=lambda done, total: progress(f"draw {part.split}", done, total),
+    )
+
+
+def _start(recipe: Recipe, rows: list[Row], seed: int) -> DualEncoder:
+    if recipe.base is not None:
+        return load(recipe.base)
+    captions = [text for row in rows for text in (row.safe_text, row.unsafe_text)]
+    return recipe.towers.build(captions, seed=seed)
