@@ -1,0 +1,1 @@
+"""Media from untrusted files, decoded with their limits checked first."""
