@@ -1,0 +1,1 @@
+"""Quadruplets and the folders that they are read from."""

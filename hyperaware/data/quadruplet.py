@@ -1,0 +1,60 @@
+"""What a training example is: a row of files and captions, and the same as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Quadruplet", "Row"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of captions.jsonl, its image paths absolute.
+
+    The safe pair is safe by definition; each part of the generated pair has a label of its own, because an
+    "unsafe" picture or text may have come out safe.
+    """
+
+    id: str
+    split: str
+    safe_text: str
+    safe_image: Path
+    unsafe_text: str
+    unsafe_image: Path
+    unsafe_text_is_unsafe: bool = True
+    unsafe_image_is_unsafe: bool = True
+    category: str | None = None
+    concept: str | None = None
+    slice: str | None = None
+
+
+@dataclass(frozen=True)
+class Quadruplet:
+    """Four tensors with one row per example: pixels, features or points. Labels as in `Row`; None: all unsafe."""
+
+    safe_image: Tensor
+    safe_text: Tensor
+    unsafe_image: Tensor
+    unsafe_text: Tensor
+    unsafe_text_is_unsafe: Tensor | None = None
+    unsafe_image_is_unsafe: Tensor | None = None
+    categories: tuple[str | None, ...] = ()
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Quadruplet:
+        """The same quadruplets with the function applied to each of the four parts; labels are kept."""
+        return replace(
+            self,
+            safe_image=function(self.safe_image),
+            safe_text=function(self.safe_text),
+            unsafe_image=function(self.unsafe_image),
+            unsafe_text=function(self.unsafe_text),
+        )
+
+    def __len__(self) -> int:
+        return len(self.safe_image)
