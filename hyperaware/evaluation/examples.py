@@ -28,7 +28,7 @@ class Batch:
     unsafe_text_is_unsafe: Tensor
     unsafe_image_is_unsafe: Tensor
 
-    def quadruplet(self, texts: Tensor, images: Tensor) -> Quadruplet[Tensor]:
+    def quadruplet(self, texts: Tensor, images: Tensor) -> Quadruplet:
         """Points (or features) of the batch, cut into the four parts."""
         n = len(texts) // 2
         return Quadruplet(

@@ -34,14 +34,12 @@ class CLIP:
     )
     """The retrievals whose R@1 add up to the figure that early stopping watches."""
 
-    def prepare(self, model: DualEncoder, *, features: Quadruplet[Tensor]) -> None:
+    def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None:
         """Set the starting logit scale. `features` (a sample before the lift) is not needed here."""
         with torch.no_grad():
             model.log_logit_scale.fill_(math.log(self.logit_scale))
 
-    def terms(
-        self, points: Quadruplet[Tensor], *, space: Space, logit_scale: Tensor | float
-    ) -> dict[str, Tensor]:
+    def terms(self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float) -> dict[str, Tensor]:
         """`contrastive`: 2n pairs, so that an unsafe twin is a hard negative of its safe scene."""
         texts = torch.cat([points.safe_text, points.unsafe_text])
         images = torch.cat([points.safe_image, points.unsafe_image])

@@ -92,7 +92,7 @@ class HySAC:
     )
     """The six retrievals of the released code's recall sum."""
 
-    def prepare(self, model: DualEncoder, *, features: Quadruplet[Tensor]) -> None:
+    def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None:
         """Lift the model into Lorentz space and add the adapters. `features`: a sample before the lift."""
         alpha_text = alpha_image = model.dim**-0.5
         if self.start_norm is not None:
@@ -106,9 +106,7 @@ class HySAC:
         if model.log_curv is not None:
             model.log_curv.requires_grad_(self.learn_curv)
 
-    def terms(
-        self, points: Quadruplet[Tensor], *, space: Space, logit_scale: Tensor | float
-    ) -> dict[str, Tensor]:
+    def terms(self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float) -> dict[str, Tensor]:
         """The seven terms of the paper by name, and `radial_order` where it is switched on.
 
         Raises:

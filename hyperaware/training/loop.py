@@ -41,9 +41,9 @@ class Method(Protocol):
     scalar_learning_rate: float | None
     selection: tuple[tuple[str, str], ...]
 
-    def prepare(self, model: DualEncoder, *, features: Quadruplet[Tensor]) -> None: ...
+    def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None: ...
     def terms(
-        self, points: Quadruplet[Tensor], *, space: Space, logit_scale: Tensor | float
+        self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float
     ) -> dict[str, Tensor]: ...
     def weight(self, name: str) -> float: ...
 
@@ -160,7 +160,7 @@ class _Run:
             line |= {f"term/{name}": term.item() for name, term in terms.items()}
             self._log(line | scalars(self.model) | radial_figures(points, space=self.model.space))
 
-    def _embed(self, batch: Batch) -> Quadruplet[Tensor]:
+    def _embed(self, batch: Batch) -> Quadruplet:
         device = self.accelerator.device
         texts, images = self.wrapped(batch.ids.to(device), batch.mask.to(device), batch.pixels.to(device))
         return batch.quadruplet(texts, images)
