@@ -11,6 +11,7 @@ Conventions, here once:
 * Arguments have any leading shape and broadcast; only `pairwise_` functions take (n, d) and (m, d).
 * Work is done in float32 or more (half and bfloat16 are widened), and the result has the inputs' dtype.
 * Gradients are finite everywhere. Where a formula has none (coincident points, the root, a clamp) it is zero.
+* NaN in, NaN out: no clamp or limit turns a broken point into a number.
 
 Sources: MERU (arXiv 2304.09172) and HySAC (arXiv 2503.12127), which uses MERU's formulas. The published forms
 subtract nearly equal numbers (arcosh near 1, arccos near ±1) and are kept alive by added constants; ours are
@@ -44,8 +45,8 @@ Curvature: TypeAlias = float | int | Float[Tensor, ""]
 P = ParamSpec("P")
 
 MAX_ROOT_DISTANCE = 16.0
-"""Largest sqrt(c) * root distance that `exp_map0` and `move_to` produce. Two such points are at most 32 apart,
-and the squares of their products, 1e27 / c, still fit in float32. (MERU stops at asinh(2^15) = 11.09.)"""
+"""Largest sqrt(c) * root distance that `exp_map0` and `move_to` produce. Two such points are at most 32 apart;
+the squares that occur, up to sinh²(32) = 1e27, still fit in float32. (MERU stops at asinh(2^15) = 11.09.)"""
 
 _SMALL = (
     1e-2  # below it the polynomials of _sinhc and _asinhc are exact to 1e-16, and smoother than the quotients
@@ -172,8 +173,8 @@ def distance(
     """Geodesic distance of x and y, row by row: (2/sqrt(c)) asinh(sqrt(c q)/2), q = |x-y|² - (x_t-y_t)².
 
     The same as the published arcosh(-c<x, y>)/sqrt(c), which loses the value and the gradient for near points
-    (in float32, everything below 3e-4/sqrt(c)); q is computed by `_chord`. Relative error in float32: about 2e-7,
-    however near the points; up to 2e-6 (at sqrt(c) r = 3) and 1e-5 (at 5) for two points on nearly one ray.
+    (in float32, everything below 3e-4/sqrt(c)); q is computed by `_chord`. Relative error in float32: 2e-7,
+    however near the points; up to 3e-6 (at sqrt(c) r = 3) and 2e-5 (at 5) for two points on nearly one ray.
 
     >>> distance(torch.tensor([0.52109531, 0.0]), torch.tensor([0.64602342, 0.32301171]), curv=1.0)
     tensor(0.3283)
@@ -225,10 +226,9 @@ def half_aperture(
     tensor([30., 90., 90.])
     """
     norm = curv**0.5 * torch.linalg.vector_norm(x, dim=-1)
-    open_cone = norm > 2 * min_radius
-    return torch.where(
-        open_cone, torch.asin(2 * min_radius / torch.where(open_cone, norm, torch.inf)), torch.pi / 2
-    )
+    saturated = norm <= 2 * min_radius
+    sine = 2 * min_radius / torch.where(saturated, torch.inf, norm)
+    return torch.where(saturated, torch.pi / 2, torch.asin(sine))
 
 
 @_widened
@@ -255,8 +255,8 @@ def exterior_angle(
     norm = torch.linalg.vector_norm(x, dim=-1)
     scale = curv**0.5 / (time(x, curv) + time(y, curv))
     along = scale * (w_along * (2 / curv + _chord(x, y, curv).square() / 2) - norm * across.square())
-    apart = across.square() + along.square() > torch.finfo(x.dtype).tiny
-    return torch.atan2(torch.where(apart, across, 0.0), torch.where(apart, along, 1.0))
+    together = across.square() + along.square() < torch.finfo(x.dtype).tiny
+    return torch.atan2(torch.where(together, 0.0, across), torch.where(together, 1.0, along))
 
 
 @_widened
@@ -311,7 +311,7 @@ def _length(chord: Tensor, curv: Curvature) -> Tensor:
 def _unit(x: Tensor) -> Tensor:
     """x / |x|, and 0 at the root."""
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / torch.where(norm > 0, norm, 1.0)
+    return x / torch.where(norm == 0, 1.0, norm)
 
 
 def _sinhc(z: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class Sphere:
         """features / |features|; a zero row stays zero."""
         wide = features.to(torch.promote_types(features.dtype, torch.float32))
         norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-        return (wide / torch.where(norm > 0, norm, 1.0)).to(features.dtype)
+        return (wide / torch.where(norm == 0, 1.0, norm)).to(features.dtype)
 
     def similarity(self, x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
         """Cosine, in [-1, 1]."""
