@@ -1,0 +1,260 @@
+"""Policies: read strictly, judged by number, and closed wherever something is missing."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moderation_samples import sample_bounds
+
+from hyperaware.errors import ConfigError, SafetyError
+from hyperaware.moderation.policy import Policy, Rule, Verdict
+
+BOUNDS = sample_bounds()  # text 0.5, image 0.7
+POLICY = Policy(
+    version="test-1",
+    default_role="viewer",
+    roles={
+        "viewer": Rule(action="redirect", show="safe", strength=0.8),
+        "child": Rule(action="block", show="safe"),
+        "researcher": Rule(action="allow", show="all"),
+        "editor": Rule(action="allow", show="safe"),
+    },
+)
+
+GOOD = """
+version = "2025-1"
+default_role = "viewer"
+
+[roles.viewer]
+action = "redirect"
+strength = 0.5
+show = "safe"
+
+[roles.researcher]
+action = "allow"
+show = "all"
+"""
+
+
+def read(tmp_path: Path, text: str) -> Policy:
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    return Policy.read(path)
+
+
+# Reading --------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
+    policy = read(tmp_path, GOOD)
+    assert policy.version == "2025-1"
+    assert policy.role() == policy.role("viewer") == Rule(action="redirect", show="safe", strength=0.5)
+    assert policy.role("researcher") == Rule(action="allow", show="all")
+
+
+def test_the_default_policy_redirects_those_who_name_no_role() -> None:
+    policy = Policy.default()
+    assert policy.role() == Rule(action="redirect", show="safe", strength=1.0)
+    assert policy.role("child").action == "block"
+    assert policy.role("researcher") == Rule(action="allow", show="all")
+
+
+BROKEN = {
+    "an unknown key": (("show =", "shows ="), "roles.viewer: no key is called 'shows'. Did you mean 'show'?"),
+    "an unknown key on top": (
+        ("default_role", "defaultrole"),
+        "no key is called 'defaultrole'. Did you mean 'default",
+    ),
+    "an unknown action": (
+        ('"redirect"', '"redirct"'),
+        "roles.viewer: no action is called 'redirct'. Did you mean 're",
+    ),
+    "an action that is a number": (('"redirect"', "3"), "no action is called '3'"),
+    "an action that is a list": (
+        ('action = "allow"', 'action = ["allow"]'),
+        "roles.researcher: no action is",
+    ),
+    "an unknown show": (
+        ('"safe"', '"save"'),
+        "roles.viewer: no value of show is called 'save'. Did you mean 'safe'?",
+    ),
+    "a strength above 1": (("0.5", "1.5"), "roles.viewer: strength is 1.5"),
+    "a strength that is NaN": (("0.5", "nan"), "roles.viewer: strength is nan"),
+    "a strength as text": (("0.5", '"0.5"'), "roles.viewer: strength is '0.5'"),
+    "a strength that is true": (("0.5", "true"), "roles.viewer: strength is True"),
+    "a strength without redirect": (('"redirect"', '"block"'), "roles.viewer: strength has a meaning for"),
+    "a missing action": (('action = "allow"', ""), "roles.researcher: the key 'action' is missing"),
+    "a missing show": (('show = "all"', ""), "roles.researcher: the key 'show' is missing"),
+    "a missing version": (('version = "2025-1"', ""), "the key 'version' is missing"),
+    "a version that is a number": (('"2025-1"', "1"), "version is 1, expected a text"),
+    "an empty version": (('"2025-1"', '""'), "version is ''"),
+    "a default role that is not there": (
+        ('= "viewer"', '= "viewr"'),
+        "default_role: no role is called 'viewr'. Did",
+    ),
+    "a default role that is a list": (('= "viewer"', '= ["viewer"]'), "default_role: no role is called"),
+    "no TOML": (("[roles.viewer]", "[roles.viewer"), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_file_is_refused_by_file_and_key(fault: str, tmp_path: Path) -> None:
+    (old, new), message = BROKEN[fault]
+    assert old in GOOD
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, GOOD.replace(old, new, 1))
+    assert message in str(caught.value)
+    assert str(tmp_path / "policy.toml") in str(caught.value)
+
+
+@pytest.mark.parametrize("roles", ["roles = {}", "roles = 3", "roles = {viewer = 3}"])
+def test_roles_are_tables(roles: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"at least one role|expected tables|expected a table"):
+        read(tmp_path, f'version = "1"\ndefault_role = "viewer"\n{roles}\n')
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
+        Policy.read(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("role", ["viewr", "", "Viewer", "admin"])
+def test_an_unknown_role_gets_no_other_role(role: str) -> None:
+    with pytest.raises(ConfigError, match="Known: child, editor, researcher, viewer"):
+        POLICY.role(role)
+    with pytest.raises(ConfigError, match="Known: child, editor, researcher, viewer"):
+        POLICY.judge(0.1, modality="text", role=role, bounds=BOUNDS)
+
+
+@pytest.mark.parametrize("wrong", [{"action": "redirct"}, {"show": "everything"}, {"strength": 2.0}])
+def test_a_rule_made_in_code_is_checked_too(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Rule(**{"action": "redirect", "show": "safe", **wrong})
+
+
+# Judging --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["viewer", "child", "researcher", "editor"])
+@pytest.mark.parametrize(("modality", "score"), [("text", 0.5), ("text", 0.0), ("image", 0.7)])
+def test_a_query_within_the_bound_of_its_modality_is_allowed(role: str, modality: str, score: float) -> None:
+    verdict = POLICY.judge(score, modality=modality, role=role, bounds=BOUNDS)
+    assert (verdict.action, verdict.strength) == ("allow", 0.0)
+    assert verdict.reason == (
+        f"root distance {score:.4f} is within the bound {BOUNDS.trigger[modality]:.4f} for {modality} queries"
+    )
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "strength", "outcome"),
+    [
+        ("viewer", "redirect", 0.8, "is redirected"),
+        ("child", "block", 0.0, "is blocked"),
+        ("researcher", "allow", 0.0, "is allowed"),
+    ],
+)
+def test_a_query_above_the_bound_gets_what_the_role_says(
+    role: str, action: str, strength: float, outcome: str
+) -> None:
+    assert POLICY.judge(0.61, modality="text", role=role, bounds=BOUNDS) == Verdict(
+        action=action,  # type: ignore[arg-type]
+        reason=f"root distance 0.6100 is above the bound 0.5000 for text queries; role {role!r} {outcome}",
+        score=0.61,
+        bound=0.5,
+        role=role,
+        policy_version="test-1",
+        strength=strength,
+    )
+
+
+def test_who_names_no_role_is_judged_by_the_default_one() -> None:
+    verdict = POLICY.judge(0.61, modality="text", bounds=BOUNDS)
+    assert (verdict.role, verdict.action) == ("viewer", "redirect")
+
+
+def test_the_bound_is_that_of_the_modality() -> None:
+    assert POLICY.judge(0.61, modality="image", bounds=BOUNDS).action == "allow"
+
+
+@pytest.mark.parametrize("role", ["viewer", "child", "researcher"])
+@pytest.mark.parametrize("score", [None, math.nan, math.inf, -math.inf])
+def test_without_a_score_there_is_no_verdict(role: str, score: float | None) -> None:
+    with pytest.raises(SafetyError, match=f"root distance {score} cannot be judged"):
+        POLICY.judge(score, modality="text", role=role, bounds=BOUNDS)
+
+
+@pytest.mark.parametrize("role", ["viewer", "child", "researcher"])
+def test_without_bounds_there_is_no_verdict(role: str) -> None:
+    with pytest.raises(SafetyError, match="no bounds"):
+        POLICY.judge(0.1, modality="text", role=role, bounds=None)
+
+
+def test_a_bound_that_was_spoiled_afterwards_gives_no_verdict() -> None:
+    bounds = sample_bounds(trigger={"text": 0.5, "image": 0.7})
+    bounds.trigger["text"] = math.nan  # type: ignore[index]
+    with pytest.raises(SafetyError, match="bound nan"):
+        POLICY.judge(0.1, modality="text", bounds=bounds)
+
+
+def test_an_unknown_modality_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no modality is called 'video'"):
+        POLICY.judge(0.1, modality="video", bounds=BOUNDS)
+
+
+# More safety than the rule asks for, never less ------------------------------------------------------
+
+
+def test_a_caller_may_ask_for_more_redirection() -> None:
+    assert POLICY.judge(0.61, modality="text", bounds=BOUNDS, strength=0.9).strength == 0.9
+    assert POLICY.judge(0.61, modality="text", bounds=BOUNDS, strength=0.8).strength == 0.8
+
+
+@pytest.mark.parametrize("score", [0.1, 0.61])
+@pytest.mark.parametrize("strength", [0.0, 0.79])
+def test_a_caller_may_not_ask_for_less(score: float, strength: float) -> None:
+    with pytest.raises(ConfigError, match=f"strength {strength} is weaker than the rule's 0.8"):
+        POLICY.judge(score, modality="text", bounds=BOUNDS, strength=strength)
+
+
+def test_an_allowed_role_may_ask_to_be_redirected() -> None:
+    verdict = POLICY.judge(0.61, modality="text", role="researcher", bounds=BOUNDS, strength=0.3)
+    assert (verdict.action, verdict.strength) == ("redirect", 0.3)
+    assert verdict.reason.endswith("role 'researcher' is redirected")
+    untouched = POLICY.judge(0.61, modality="text", role="researcher", bounds=BOUNDS, strength=0.0)
+    assert (untouched.action, untouched.strength) == ("allow", 0.0)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_no_strength_opens_a_blocked_role(strength: float) -> None:
+    verdict = POLICY.judge(0.61, modality="text", role="child", bounds=BOUNDS, strength=strength)
+    assert (verdict.action, verdict.strength) == ("block", 0.0)
+
+
+@pytest.mark.parametrize("role", ["viewer", "child", "researcher"])
+@pytest.mark.parametrize("strength", [-0.1, 1.1, math.nan])
+def test_a_strength_is_between_0_and_1_for_every_role(role: str, strength: float) -> None:
+    with pytest.raises(ConfigError, match="expected a number from 0"):
+        POLICY.judge(0.61, modality="text", role=role, bounds=BOUNDS, strength=strength)
+
+
+# Where nothing can be judged -------------------------------------------------------------------------
+
+
+def test_only_a_role_that_may_see_everything_passes_unjudged() -> None:
+    verdict = POLICY.unjudged(why="the model 'clip' has no root distances", role="researcher")
+    assert (verdict.action, verdict.score, verdict.bound) == ("allow", None, None)
+    assert verdict.reason == (
+        "the model 'clip' has no root distances, so nothing was judged; role 'researcher' may see everything"
+    )
+
+
+@pytest.mark.parametrize("role", [None, "viewer", "child", "editor"])
+def test_every_other_role_is_refused_unjudged(role: str | None) -> None:
+    with pytest.raises(SafetyError, match="may not see unjudged results"):
+        POLICY.unjudged(why="the model has no root distances", role=role)
+
+
+def test_what_cannot_be_judged_cannot_be_redirected_either() -> None:
+    with pytest.raises(SafetyError, match="may not see unjudged results"):
+        POLICY.unjudged(why="the model has no root distances", role="researcher", strength=0.5)
