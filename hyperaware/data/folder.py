@@ -1,8 +1,8 @@
 """Datasets as folders: pictures and a captions.jsonl, written by `world export` or by the user.
 
 Each line of captions.jsonl is a JSON object with `id`, `split`, `safe_text`, `safe_image`, `unsafe_text`,
-`unsafe_image` (paths relative to the folder), and optionally `labels` ("safe" or "unsafe" for each of the four
-parts), `category`, `concept`, `slice`. Other keys are ignored.
+`unsafe_image` (paths relative to the folder), and optionally `labels` ("safe" or "unsafe" for each of the
+four parts), `category`, `concept`, `slice`. Other keys are ignored.
 """
 
 import hashlib
@@ -34,7 +34,8 @@ def read_folder(folder: Path, *, split: str | None = None) -> list[Row]:
             f"{folder} is no dataset: it has no {CAPTIONS}. Expected one JSON object per line with "
             f"{', '.join(_REQUIRED)}. `hyperaware world export {folder}` writes such a folder."
         )
-    rows, lines = [], {}
+    rows: list[Row] = []
+    lines: dict[str, int] = {}
     try:
         text = captions.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -115,7 +116,7 @@ def _image(name: str, folder: Path, *, where: str) -> Path:
 
 
 def fingerprint(rows: Iterable[Row]) -> str:
-    """The sha256 of captions, labels, and names and sizes in bytes of the images; where the folder lies is no part."""
+    """The sha256 of captions, labels, and names and sizes in bytes of the images; not of where the folder lies."""
     digest = hashlib.sha256()
     for row in rows:
         images = [(path.name, path.stat().st_size) for path in (row.safe_image, row.unsafe_image)]

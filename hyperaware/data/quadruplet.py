@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Quadruplet:
-    """Four tensors with one row per example: pixels, features or points. Labels as in `Row`; None: all unsafe."""
+    """Four tensors of one row per example: pixels, features or points. Labels as in `Row`; None is all unsafe."""
 
     safe_image: Tensor
     safe_text: Tensor

@@ -8,8 +8,9 @@ Everything follows from (split, seed, index): pictures, captions, labels. Nothin
 >>> world[0].safe_image.size
 (96, 96)
 
-Modules: `pen` and `icons_*` (drawing), `vocabulary` and `concepts` (what there is), `splits` (which composition
-belongs where), `scene` and `background` (layout and picture), `grammar` (captions), `rows` (`World`), `export`.
+Modules: `pen` and `icons_*` (drawing), `vocabulary` and `concepts` (what there is), `splits` (which
+composition belongs where), `scene` and `background` (layout and picture), `grammar` (captions), `rows`
+(`World`), `export`.
 """
 
 from hyperaware.world.concepts import CATEGORIES, Concept, concepts

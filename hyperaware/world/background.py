@@ -91,7 +91,7 @@ def _decorate(pen: Pen, kind: str, upper: Colour, lower: Colour) -> None:
 
 @cache
 def background(place: str, tint: int, side: int, style: str) -> Image.Image:
-    """The background of a place as an RGB picture, in one of `TINTS` light variants. Shared: do not draw on it."""
+    """The background of a place, RGB, in one of `TINTS` light variants. Shared: do not draw on it."""
     rng, look, colours = generator("tint", place, tint), STYLES[style], PLACES[place]
     amounts = (rng.randint(-12, 12), rng.randint(-12, 12), rng.randint(-12, 12))
     upper, lower = (_shifted(look.tone(colour), amounts) for colour in (colours.upper, colours.lower))

@@ -33,8 +33,8 @@ def export(
 ) -> list[Row]:
     """Writes `count` rows into a folder and returns them as `read_folder` reads them.
 
-    An interrupted export goes on where it stopped; the same call writes the same bytes. Raises DataError if the
-    folder holds another export or data of somebody else. `progress` is called with (rows done, count).
+    An interrupted export goes on where it stopped; the same call writes the same bytes. Raises DataError if
+    the folder holds another export or data of somebody else. `progress` is called with (rows done, count).
     """
     if count < 1:
         raise ConfigError(f"count is the number of rows, at least 1, not {count}.")
@@ -68,7 +68,8 @@ def _claim(folder: Path, manifest: dict[str, Any]) -> None:
             raise DataError(f"{path} is damaged ({error}). Export into another folder.") from error
         if found != manifest:
             raise DataError(
-                f"{folder} holds another export ({found}), this one is {manifest}. Give another folder, or delete it."
+                f"{folder} holds another export ({found}), this one is {manifest}. "
+                "Give another folder, or delete that one."
             )
         return
     if (folder / CAPTIONS).exists():

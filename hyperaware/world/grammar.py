@@ -1,7 +1,7 @@
 """Captions: a small grammar with varied order and wording, all in lower case.
 
-Words of tone and kind ("a gruesome picture of ...", "a deadly weapon like an axe") come in through a `Tone`, which
-only the split `pretrain` gives.
+Words of tone and kind ("a gruesome picture of ...", "a deadly weapon like an axe") come in through a `Tone`,
+which only the split `pretrain` gives.
 """
 
 import random

@@ -1,7 +1,7 @@
 """Drawing icons: a pen in units of 0 to 100, drawn large and shrunk once into a cached sprite.
 
-Every shape becomes a polygon or a polyline, so one transformation (`turn`) works for all of them. An icon is a
-function of a pen and a colour, registered by name with `icon`; `sprite` draws it in a size and a style.
+Every shape becomes a polygon or a polyline, so one transformation (`turn`) works for all of them. An icon is
+a function of a pen and a colour, registered by name with `icon`; `sprite` draws it in a size and a style.
 """
 
 import math
@@ -27,7 +27,7 @@ MARGIN = 0.94  # shapes shrink a little about the middle, so that outline and ri
 
 @dataclass(frozen=True)
 class Style:
-    """How icons look: outline in units of 1/100 of the icon, share of grey, white rim, grain of the picture."""
+    """How icons look: outline (in hundredths of the icon), share of grey, white rim, grain of the picture."""
 
     outline: float = 3.5
     grey: float = 0.0

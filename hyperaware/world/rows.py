@@ -178,7 +178,7 @@ class World:
     def _texts(
         self, index: int, composition: Composition, twins: _Twins, varied: tuple[Thing, ...] | None
     ) -> tuple[str, str]:
-        """The safe caption, and that of the harmful scene or, if it came out safe, of the harmless variation."""
+        """The safe caption, and that of the harmful scene, or of the variation if it came out safe."""
         rng = self._stream("text", index)
         safe = self._text(rng, composition, twins.safe, safe_tone())
         if varied is None:

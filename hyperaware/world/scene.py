@@ -1,6 +1,6 @@
 """A picture as data: which icons stand where before which background; its layout and its drawing.
 
-Positions and sides are in cells of the 6 x 6 grid (a cell is a patch of the models), whatever the size in pixels.
+Positions and sides are in cells of the 6 x 6 grid (a cell is a patch of the models), whatever the size.
 """
 
 import random

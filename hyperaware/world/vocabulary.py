@@ -13,9 +13,6 @@ CHILDREN: frozenset[str] = frozenset({"boy", "girl"})
 """Never drawn or named with concepts of `NOT_WITH_CHILDREN`, nor with alcohol."""
 NOT_WITH_CHILDREN: frozenset[str] = frozenset({"sexual", "self-harm"})
 
-# Sexual concepts never stand beside a child, however symbolic.
-CHILDREN: frozenset[str] = frozenset({"boy", "girl"})
-
 OBJECTS: tuple[str, ...] = (
     "umbrella", "gift", "cup", "book", "kite", "ball", "candle", "flower", "mushroom", "cake",
     "ice cream", "balloon", "hat", "car", "boat", "guitar", "teapot", "chair", "lamp", "drum",
