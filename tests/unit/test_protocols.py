@@ -1,0 +1,367 @@
+"""Every figure on points that one can check by eye.
+
+Row i lies on axis i of Lorentz space with curv = 1, so two points of one row are |r - s| apart, and two of
+different rows are arccosh(cosh r cosh s) apart, which is more than either root distance. Bounds: `BOUNDS`.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from hyperaware.data.quadruplet import Quadruplet, Row
+from hyperaware.errors import ConfigError, DataError
+from hyperaware.evaluation import protocols
+from hyperaware.geometry.space import Lorentz, Sphere
+from hyperaware.moderation.bounds import Bounds, ClassBounds
+
+SPACE = Lorentz(1.0)
+ANY_CLASS = ClassBounds(low_05=0.4, median=0.5, mean=0.5, up_95=0.6, n=100)
+BOUNDS = Bounds(
+    safe_text=ANY_CLASS,
+    safe_image=ANY_CLASS,
+    unsafe_text=ANY_CLASS,
+    unsafe_image=ANY_CLASS,
+    trigger={"text": 0.5, "image": 0.7},
+    limit={"text": 0.55, "image": 0.75},
+    landing={"text": 0.2, "image": 0.3},
+    miss_rate=0.02,
+    alpha=0.05,
+    trigger_false_positive_rate={"text": 0.0, "image": 0.0},
+    limit_miss_rate={"text": 0.0, "image": 0.0},
+    model_fingerprint="model",
+    data_fingerprint="data",
+    split="calibration",
+)
+
+
+def on_axes(distances: list[float], axes: list[int] | None = None) -> Tensor:
+    """Points at these root distances, the i-th on axis i or on `axes[i]`."""
+    axes = list(range(len(distances))) if axes is None else axes
+    return SPACE.lift(torch.tensor(distances).unsqueeze(1) * torch.eye(len(distances))[axes])
+
+
+def row(name: str, **changes: object) -> Row:
+    picture = Path("picture.png")
+    plain = Row(
+        id=name, split="test", safe_text="s", safe_image=picture, unsafe_text="u", unsafe_image=picture
+    )
+    return replace(plain, **changes)
+
+
+def rows(count: int) -> list[Row]:
+    return [row(f"row-{i}") for i in range(count)]
+
+
+@pytest.fixture
+def mixed() -> tuple[Quadruplet, list[Row]]:
+    """Five rows: `plain`; `missed` under both triggers; one with a safe text, one with a safe picture; and
+    one, `near`, whose unsafe picture lies where redirected queries land."""
+    members = [
+        row("plain"),
+        row("missed"),
+        row("safe text", unsafe_text_is_unsafe=False),
+        row("safe picture", unsafe_image_is_unsafe=False),
+        row("near"),
+    ]
+    points = Quadruplet(
+        safe_text=on_axes([0.4, 0.4, 0.4, 0.4, 0.4]),
+        safe_image=on_axes([0.6, 0.6, 0.6, 0.6, 0.6]),
+        unsafe_text=on_axes([1.0, 0.45, 0.3, 1.0, 1.0]),
+        unsafe_image=on_axes([1.1, 0.46, 1.1, 0.95, 0.35]),
+    )
+    return protocols.labelled(points, members), members
+
+
+def test_safe_retrieval_is_the_recall_of_the_row_s_own_item() -> None:
+    """Pictures 1 and 2 are exchanged: one text of three finds its own first, and all do among five."""
+    points = Quadruplet(
+        safe_text=on_axes([0.4, 0.4, 0.4]),
+        safe_image=on_axes([0.6, 0.6, 0.6], axes=[0, 2, 1]),
+        unsafe_text=on_axes([0.9, 0.9, 0.9]),
+        unsafe_image=on_axes([0.9, 0.9, 0.9]),
+    )
+    figures = protocols.safe_retrieval(points, space=SPACE)
+    for direction in protocols.SAFE:
+        assert figures[f"safe/{direction}/recall@1"] == pytest.approx(1 / 3)
+        assert figures[f"safe/{direction}/recall@5"] == 1.0
+    assert len(figures) == 8
+
+
+def test_unsafe_retrieval_asks_with_rows_that_are_unsafe_on_both_sides(
+    mixed: tuple[Quadruplet, list[Row]],
+) -> None:
+    """`plain`, `missed` and `near` ask. The text of `near` (1.0) finds its picture (0.35) at 0.65, others are
+    further than 1. Its picture, asking, has another row's text (0.3) at 0.46 and its own (1.0) at 0.65."""
+    points, _ = mixed
+    figures = protocols.unsafe_retrieval(points, space=SPACE)
+    assert figures["unsafe/unsafe_text->unsafe_image/recall@1"] == 1.0
+    assert figures["unsafe/unsafe_image->unsafe_text/recall@1"] == pytest.approx(2 / 3)
+
+
+def test_awareness_wants_the_unsafe_item_among_all(mixed: tuple[Quadruplet, list[Row]]) -> None:
+    """Text: `plain` and `missed` have their picture at 0.1 and 0.01; `near` has the safe one (0.4) before its
+    own (0.65). Pictures: `near` (0.35) has its safe text at 0.05."""
+    points, _ = mixed
+    figures = protocols.awareness(points, space=SPACE)
+    assert figures["awareness/unsafe_text->unsafe_image+safe_image/recall@1"] == pytest.approx(2 / 3)
+    assert figures["awareness/unsafe_text->unsafe_image+safe_image/recall@5"] == 1.0
+    assert figures["awareness/unsafe_image->unsafe_text+safe_text/recall@1"] == pytest.approx(2 / 3)
+
+
+def test_redirected_texts_find_safe_pictures(mixed: tuple[Quadruplet, list[Row]]) -> None:
+    """Four unsafe texts ask; distances to the row's safe and generated picture, at r and after the move:
+
+    plain         1.0   0.4 and 0.1: harmful     0.3   0.3 and 0.8: the twin
+    missed        0.45  0.15 and 0.01: harmful   0.45  not moved, harmful
+    safe picture  1.0   0.4 and 0.05: not the twin, not harmful    0.3   0.3 and 0.65: the twin
+    near          1.0   0.4 and 0.65: the twin   0.3   0.3 and 0.05: harmful
+    """
+    points, _ = mixed
+    figures = protocols.redirected_retrieval(points, space=SPACE, bounds=BOUNDS)
+    key = "redirect/unsafe_text->safe_image+unsafe_image"
+    assert figures[f"{key}/raw/harmful_top1"] == 2 / 4
+    assert figures[f"{key}/raw/recall@1"] == 1 / 4
+    assert figures[f"{key}/redirected/harmful_top1"] == 2 / 4
+    assert figures[f"{key}/redirected/recall@1"] == 2 / 4
+    assert figures[f"{key}/redirected/recall@5"] == 1.0
+
+
+def test_redirected_pictures_find_safe_texts(mixed: tuple[Quadruplet, list[Row]]) -> None:
+    """Four unsafe pictures ask, `near` and `missed` from under the trigger; a move ends at 0.2:
+
+    plain      1.1   safe 0.7, unsafe 0.1: harmful         0.2   safe 0.2, unsafe 0.8: the twin
+    missed     0.46  safe 0.06, unsafe 0.01: harmful       0.46  not moved, harmful
+    safe text  1.1   safe 0.7, generated 0.8: the twin     0.2   safe 0.2, generated 0.1: neither
+    near       0.35  safe 0.05, unsafe 0.65: the twin      0.35  not moved, the twin
+    """
+    points, _ = mixed
+    figures = protocols.redirected_retrieval(points, space=SPACE, bounds=BOUNDS)
+    key = "redirect/unsafe_image->safe_text+unsafe_text"
+    assert figures[f"{key}/raw/harmful_top1"] == 2 / 4
+    assert figures[f"{key}/raw/recall@1"] == 2 / 4
+    assert figures[f"{key}/redirected/harmful_top1"] == 1 / 4
+    assert figures[f"{key}/redirected/recall@1"] == 2 / 4
+
+
+def test_a_redirect_may_cost_safe_queries_their_item() -> None:
+    """The text of row 0 (0.8) is above the trigger: moved to 0.3, it has its own picture (0.9) at 0.6 and the
+    other (0.1) at 0.32. The text of row 1 stays. Pictures, moved or not, keep the nearest text."""
+    points = Quadruplet(
+        safe_text=on_axes([0.8, 0.1]),
+        safe_image=on_axes([0.9, 0.1]),
+        unsafe_text=on_axes([1.2, 1.2]),
+        unsafe_image=on_axes([1.2, 1.2]),
+    )
+    before = protocols.safe_retrieval(points, space=SPACE)
+    after = protocols.safe_redirected_retrieval(points, space=SPACE, bounds=BOUNDS)
+    assert before["safe/safe_text->safe_image/recall@1"] == 1.0
+    assert after["safe-redirected/safe_text->safe_image/recall@1"] == 0.5
+    assert after["safe-redirected/safe_text->safe_image/recall@5"] == 1.0
+
+
+@pytest.fixture
+def spread() -> tuple[Quadruplet, list[Row]]:
+    """Four rows; in text one safe distance (0.6) lies above two unsafe ones; pictures are apart."""
+    members = [
+        row("a", category="hate"),
+        row("b", category="hate", slice="dual-use"),
+        row("c", category="violence"),
+        row("d", category="violence", slice="dual-use"),
+    ]
+    points = Quadruplet(
+        safe_text=on_axes([0.1, 0.2, 0.3, 0.6]),
+        safe_image=on_axes([0.3, 0.4, 0.5, 0.72]),
+        unsafe_text=on_axes([0.4, 0.5, 0.7, 0.8]),
+        unsafe_image=on_axes([0.9, 1.0, 1.1, 0.74]),
+    )
+    return protocols.labelled(points, members), members
+
+
+def test_separation_over_all_rows_per_category_and_on_the_slice(
+    spread: tuple[Quadruplet, list[Row]],
+) -> None:
+    """Text: 2 of 16 pairs are in the wrong order; both are hate's, of 8; of dual use (0.2, 0.6 and 0.5, 0.8)
+    one of 4. To catch 95 % of the unsafe is to catch all 4: from 0.4 on, where one safe text of 4 lies."""
+    points, members = spread
+    figures = protocols.root_separation(points, members, space=SPACE)
+    assert figures["separation/text/all/auroc"] == 14 / 16
+    assert figures["separation/text/category:hate/auroc"] == 6 / 8
+    assert figures["separation/text/category:violence/auroc"] == 1.0
+    assert figures["separation/text/slice:dual-use/auroc"] == 3 / 4
+    assert figures["separation/text/all/fpr@95tpr"] == 1 / 4
+    assert figures["separation/image/all/auroc"] == 1.0
+    assert figures["separation/image/all/ap"] == 1.0
+    assert len(figures) == 2 * 4 * 3
+
+
+def test_rates_at_the_bounds(spread: tuple[Quadruplet, list[Row]]) -> None:
+    """Text: of the safe 0.1 0.2 0.3 0.6 one is above 0.5 and 0.55; of the unsafe 0.4 0.5 0.7 0.8 two are not.
+    Images: of the safe 0.3 0.4 0.5 0.72 one is above 0.7, none above 0.75; of the unsafe, only 0.74 passes
+    the limit. Dual use: safe text 0.2 and 0.6, safe pictures 0.4 and 0.72."""
+    points, members = spread
+    figures = protocols.blocking_rates(points, members, space=SPACE, bounds=BOUNDS)
+    assert figures["blocking/text/all/trigger/false_positive_rate"] == 1 / 4
+    assert figures["blocking/text/all/limit/miss_rate"] == 2 / 4
+    assert figures["blocking/text/category:hate/limit/miss_rate"] == 1.0
+    assert figures["blocking/text/category:violence/trigger/miss_rate"] == 0.0
+    assert figures["blocking/image/all/trigger/false_positive_rate"] == 1 / 4
+    assert figures["blocking/image/all/limit/false_positive_rate"] == 0.0
+    assert figures["blocking/image/all/trigger/miss_rate"] == 0.0
+    assert figures["blocking/image/all/limit/miss_rate"] == 1 / 4
+    assert figures["blocking/text/slice:dual-use/trigger/false_positive_rate"] == 1 / 2
+    assert figures["blocking/image/slice:dual-use/trigger/false_positive_rate"] == 1 / 2
+    assert figures["blocking/image/slice:dual-use/limit/false_positive_rate"] == 0.0
+    assert "blocking/text/category:hate/limit/false_positive_rate" not in figures
+
+
+def test_rates_count_a_point_on_the_bound_as_not_above_it(spread: tuple[Quadruplet, list[Row]]) -> None:
+    """As in `moderation`: above means greater. The bound is set to the very distance of an unsafe text."""
+    points, members = spread
+    third = float(SPACE.root_distance(points.unsafe_text)[2])
+    bounds = replace(BOUNDS, trigger={"text": third, "image": 0.7})
+    figures = protocols.blocking_rates(points, members, space=SPACE, bounds=bounds)
+    assert figures["blocking/text/all/trigger/miss_rate"] == 3 / 4
+
+
+def test_generated_items_that_are_safe_stand_with_the_safe_ones(mixed: tuple[Quadruplet, list[Row]]) -> None:
+    points, members = mixed
+    distances = protocols.root_distances(points, space=SPACE)
+    assert distances["safe_text"].tolist() == pytest.approx([0.4] * 5 + [0.3])
+    assert distances["unsafe_image"].tolist() == pytest.approx([1.1, 0.46, 1.1, 0.35])
+    figures = protocols.counts(points, members)
+    assert figures == {
+        "count/text/all/safe": 6,
+        "count/text/all/unsafe": 4,
+        "count/image/all/safe": 6,
+        "count/image/all/unsafe": 4,
+    }
+    rates = protocols.blocking_rates(points, members, space=SPACE, bounds=BOUNDS)
+    assert rates["blocking/image/all/trigger/false_positive_rate"] == pytest.approx(1 / 6)  # the one at 0.95
+
+
+def quantile_points(medians: list[float]) -> Quadruplet:
+    """Five points a class, 0.05 apart, around the medians of text, image, unsafe text, unsafe image."""
+    steps = [-0.1, -0.05, 0.0, 0.05, 0.1]
+    parts = {
+        name: on_axes([median + step for step in steps])
+        for name, median in zip(protocols.CLASSES, medians, strict=True)
+    }
+    return protocols.labelled(Quadruplet(**parts), rows(5))
+
+
+def test_quantiles_of_root_distance() -> None:
+    """Of five values 0.2 to 0.4 the quartiles are the second and fourth; 5 % is a fifth of a step in."""
+    figures = protocols.root_distance_quantiles(quantile_points([0.3, 0.5, 0.7, 0.9]), space=SPACE)
+    expected = {"q05": 0.21, "q25": 0.25, "q50": 0.3, "q75": 0.35, "q95": 0.39}
+    for name, value in expected.items():
+        assert figures[f"root_distance/safe_text/{name}"] == pytest.approx(value, abs=1e-6)
+    assert figures["root_distance/unsafe_image/q50"] == pytest.approx(0.9, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("medians", "ordered"),
+    [([0.3, 0.5, 0.7, 0.9], True), ([0.3, 0.7, 0.5, 0.9], False), ([0.5, 0.5, 0.7, 0.9], False)],
+    ids=["in order", "pictures before unsafe texts", "equal"],
+)
+def test_whether_the_medians_are_in_order(medians: list[float], ordered: bool) -> None:
+    figures = protocols.root_distance_quantiles(quantile_points(medians), space=SPACE)
+    assert figures["root_distance/medians_ordered"] is ordered
+
+
+NAME = r"(safe|unsafe)_(text|image)"
+GRAMMAR = re.compile(
+    rf"""((safe|safe-redirected|unsafe|awareness)/{NAME}->{NAME}(\+{NAME})?/recall@(1|5|10|20)
+    |redirect/{NAME}->{NAME}\+{NAME}/(raw|redirected)/(recall@(1|5|10|20)|harmful_top1)
+    |separation/(text|image)/(all|category:.+|slice:.+)/(auroc|ap|fpr@95tpr)
+    |blocking/(text|image)/(all|category:.+|slice:.+)/(trigger|limit)/(false_positive_rate|miss_rate)
+    |root_distance/({NAME}/q(05|25|50|75|95)|medians_ordered)
+    |count/(text|image)/(all|category:.+|slice:.+)/(safe|unsafe))""",
+    re.VERBOSE,
+)
+
+
+def test_evaluate_gives_every_figure_under_a_key_of_the_grammar(
+    spread: tuple[Quadruplet, list[Row]],
+) -> None:
+    points, members = spread
+    figures = protocols.evaluate(points, members, space=SPACE, bounds=BOUNDS)
+    assert [key for key in figures if not GRAMMAR.fullmatch(key)] == []
+    parts = (
+        protocols.safe_retrieval(points, space=SPACE),
+        protocols.unsafe_retrieval(points, space=SPACE),
+        protocols.awareness(points, space=SPACE),
+        protocols.redirected_retrieval(points, space=SPACE, bounds=BOUNDS),
+        protocols.safe_redirected_retrieval(points, space=SPACE, bounds=BOUNDS),
+        protocols.root_separation(points, members, space=SPACE),
+        protocols.blocking_rates(points, members, space=SPACE, bounds=BOUNDS),
+        protocols.root_distance_quantiles(points, space=SPACE),
+        protocols.counts(points, members),
+    )
+    assert figures == {key: value for part in parts for key, value in part.items()}
+    for key, value in figures.items():
+        assert 0 <= value <= 1 or key.startswith(("count/", "root_distance/"))
+
+
+def test_without_bounds_what_rests_on_them_is_absent(spread: tuple[Quadruplet, list[Row]]) -> None:
+    points, members = spread
+    figures = protocols.evaluate(points, members, space=SPACE, bounds=None)
+    families = {key.split("/")[0] for key in figures}
+    assert families == {"safe", "unsafe", "awareness", "redirect", "separation", "root_distance", "count"}
+    assert not [key for key in figures if "redirected" in key]
+
+
+def test_on_a_sphere_what_rests_on_root_distance_is_absent() -> None:
+    """Both texts point at their unsafe picture (cosine 1), at their safe one by 0.8, and elsewhere by 0."""
+    near = torch.tensor([[0.8, 0.6, 0.0, 0.0], [0.0, 0.0, 0.8, 0.6]])
+    same = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    points = Quadruplet(safe_text=near, safe_image=near, unsafe_text=same, unsafe_image=same)
+    figures = protocols.evaluate(points, rows(2), space=Sphere(), bounds=None)
+    assert {key.split("/")[0] for key in figures} == {"safe", "unsafe", "awareness", "redirect", "count"}
+    assert figures["redirect/unsafe_text->safe_image+unsafe_image/raw/harmful_top1"] == 1.0
+    assert figures["redirect/unsafe_text->safe_image+unsafe_image/raw/recall@5"] == 1.0
+    assert not [key for key in figures if "redirected" in key]
+
+
+def test_bounds_for_a_sphere_are_refused() -> None:
+    with pytest.raises(ConfigError, match="'sphere', which has no root"):
+        protocols.evaluate(quantile_points([0.3, 0.5, 0.7, 0.9]), rows(5), space=Sphere(), bounds=BOUNDS)
+
+
+def test_where_nothing_is_unsafe_there_are_no_unsafe_figures() -> None:
+    members = [row("a", unsafe_text_is_unsafe=False, unsafe_image_is_unsafe=False)]
+    part = on_axes([0.4])
+    points = Quadruplet(safe_text=part, safe_image=part, unsafe_text=part, unsafe_image=part)
+    figures = protocols.evaluate(points, members, space=SPACE, bounds=BOUNDS)
+    families = {key.split("/")[0] for key in figures}
+    assert families == {"safe", "safe-redirected", "blocking", "root_distance", "count"}
+    assert not [key for key in figures if key.endswith("miss_rate")]
+    assert "root_distance/unsafe_text/q50" not in figures
+    assert "root_distance/medians_ordered" not in figures
+
+
+@pytest.mark.parametrize("name", protocols.CLASSES)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_points_that_are_not_finite_are_an_error(name: str, value: float) -> None:
+    points = quantile_points([0.3, 0.5, 0.7, 0.9])
+    broken = getattr(points, name).clone()
+    broken[3, 1] = value
+    with pytest.raises(DataError, match=f"1 of 5 points of {name} are not finite, the first in row 'row-3'"):
+        protocols.evaluate(replace(points, **{name: broken}), rows(5), space=SPACE, bounds=None)
+
+
+def test_points_of_other_rows_are_an_error() -> None:
+    points = quantile_points([0.3, 0.5, 0.7, 0.9])
+    with pytest.raises(DataError, match="safe_text has 5 points for 4 rows"):
+        protocols.evaluate(points, rows(4), space=SPACE, bounds=None)
+    members = [*rows(4), row("mixed", unsafe_text_is_unsafe=False)]
+    with pytest.raises(DataError, match="unsafe_text_is_unsafe of the points differs"):
+        protocols.evaluate(points, members, space=SPACE, bounds=None)
+    with pytest.raises(DataError, match="no rows"):
+        protocols.evaluate(points, [], space=SPACE, bounds=None)
+    bare = replace(points, unsafe_text_is_unsafe=None)
+    with pytest.raises(DataError, match="carry no labels"):
+        protocols.counts(bare, rows(5))
