@@ -45,7 +45,7 @@ Curvature: TypeAlias = float | int | Float[Tensor, ""]
 P = ParamSpec("P")
 
 MAX_ROOT_DISTANCE = 16.0
-"""Largest sqrt(c) * root distance that `exp_map0` and `move_to` produce. Two such points are at most 32 apart;
+"""Largest sqrt(c) * root distance that `exp_map0` and `move_to` produce. Two such points are within 32;
 the squares that occur, up to sinh²(32) = 1e27, still fit in float32. (MERU stops at asinh(2^15) = 11.09.)"""
 
 _SMALL = (
