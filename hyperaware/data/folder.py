@@ -19,7 +19,7 @@ __all__ = ["CAPTIONS", "fingerprint", "read_folder"]
 CAPTIONS = "captions.jsonl"
 _REQUIRED = ("id", "split", "safe_text", "safe_image", "unsafe_text", "unsafe_image")
 _OPTIONAL = ("category", "concept", "slice")
-_LABELS = {"safe": False, "unsafe": True}
+_SAFE, _UNSAFE = "safe", "unsafe"
 
 
 def read_folder(folder: Path, *, split: str | None = None) -> list[Row]:
@@ -91,21 +91,21 @@ def _row(line: str, folder: Path, *, where: str) -> Row:
 
 def _labels(record: dict[str, Any], *, where: str) -> dict[str, bool]:
     """Whether each part is unsafe; without labels, the generated pair is."""
-    labels = {"safe_text": "safe", "safe_image": "safe", "unsafe_text": "unsafe", "unsafe_image": "unsafe"}
+    labels = {"safe_text": _SAFE, "safe_image": _SAFE, "unsafe_text": _UNSAFE, "unsafe_image": _UNSAFE}
     given = record.get("labels")
     if given is not None and not isinstance(given, dict):
         raise DataError(f"{where}: 'labels' must be an object, got {given!r}.")
     for part, label in (given or {}).items():
         if part not in labels:
             raise DataError(f"{where}: labels has no part {part!r}. Known: {', '.join(labels)}.")
-        if label not in _LABELS:
+        if label not in (_SAFE, _UNSAFE):
             raise DataError(f"{where}: the label of {part} must be 'safe' or 'unsafe', got {label!r}.")
-        if part.startswith("safe_") and label != "safe":
+        if part.startswith("safe_") and label != _SAFE:
             raise DataError(
                 f"{where}: {part} is labelled {label!r}; the first pair of a row is safe by definition."
             )
         labels[part] = label
-    return {part: _LABELS[label] for part, label in labels.items()}
+    return {part: label == _UNSAFE for part, label in labels.items()}
 
 
 def _image(name: str, folder: Path, *, where: str) -> Path:
@@ -116,7 +116,7 @@ def _image(name: str, folder: Path, *, where: str) -> Path:
 
 
 def fingerprint(rows: Iterable[Row]) -> str:
-    """The sha256 of captions, labels, and names and sizes in bytes of the images; not of where the folder lies."""
+    """The sha256 of captions, labels, and image names and sizes in bytes; not of where the folder lies."""
     digest = hashlib.sha256()
     for row in rows:
         images = [(path.name, path.stat().st_size) for path in (row.safe_image, row.unsafe_image)]

@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Quadruplet:
-    """Four tensors of one row per example: pixels, features or points. Labels as in `Row`; None is all unsafe."""
+    """Four tensors of one row per example: pixels, features or points. Labels of None: all are unsafe."""
 
     safe_image: Tensor
     safe_text: Tensor

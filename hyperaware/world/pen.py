@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -152,7 +152,7 @@ def icon(name: str) -> Callable[[Icon], Icon]:
     return register
 
 
-@cache
+@lru_cache(maxsize=4096)
 def sprite(name: str, colour: Colour, side: int, style: str) -> Image.Image:
     """The icon as an RGBA picture of side x side pixels. Shared: do not draw on it."""
     look = STYLES[style]
@@ -162,7 +162,9 @@ def sprite(name: str, colour: Colour, side: int, style: str) -> Image.Image:
     drawn = pen.image
     if look.rim:
         radius = max(1, round(0.025 * pixels))
-        spread = drawn.getchannel("A").filter(ImageFilter.MaxFilter(2 * radius + 1))
+        spread = drawn.getchannel("A")
+        for _ in range(radius):  # the same as one filter of 2 * radius + 1, several times faster
+            spread = spread.filter(ImageFilter.MaxFilter(3))
         rim = Image.new("RGBA", drawn.size, (*WHITE, 255))
         rim.putalpha(spread)
         drawn = Image.alpha_composite(rim, drawn)

@@ -41,6 +41,11 @@ class Slot:
     y: float
     side: float
 
+    def pixels(self, size: int) -> tuple[int, int, int]:
+        """Left, top and side in a picture of that size."""
+        cell = size / CELLS
+        return round(self.x * cell), round(self.y * cell), round(self.side * cell)
+
     def overlap(self, other: "Slot") -> float:
         """The shared area in square cells."""
         wide = min(self.x + self.side, other.x + other.side) - max(self.x, other.x)
@@ -59,20 +64,20 @@ class Picture:
 
     def boxes(self, size: int) -> list[Box]:
         """Phrase and box (x0, y0, x1, y1) in pixels of each icon."""
-        cell = size / CELLS
         found: list[Box] = []
         for thing, slot in self.things:
-            x, y, side = round(slot.x * cell), round(slot.y * cell), round(slot.side * cell)
-            found.append((thing.phrase, x, y, x + side, y + side))
+            x, y, side = slot.pixels(size)
+            found.append((thing.phrase, x, y, min(size, x + side), min(size, y + side)))
         return found
 
     def draw(self, size: int) -> Image.Image:
         """The picture as an RGB image of size x size pixels."""
         image = background(self.place, self.tint, size, self.style).copy()
-        for (thing, _), (_, x0, y0, x1, _) in zip(self.things, self.boxes(size), strict=True):
+        for thing, slot in self.things:
+            x, y, side = slot.pixels(size)
             colour = COLOURS[thing.colour] if thing.colour is not None else _UNCOLOURED
-            drawn = sprite(thing.icon, colour, x1 - x0, self.style)
-            image.paste(drawn, (x0, y0), drawn)
+            drawn = sprite(thing.icon, colour, side, self.style)
+            image.paste(drawn, (x, y), drawn)
         if STYLES[self.style].grain > 0:
             image = ImageChops.soft_light(image, _grain(size, self.tint, STYLES[self.style].grain))
         return image

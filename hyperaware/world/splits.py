@@ -39,7 +39,7 @@ DUAL_USE_SHARE: dict[str, float] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Composition:
     """What makes two scenes the same. `thing` is an object, or the name of a dual-use pair."""
 
