@@ -25,11 +25,11 @@ class Space(Protocol):
 
     @property
     def has_root(self) -> bool:
-        """Whether `root_distance`, `move_to` and `curv` exist; if not, they raise `ConfigError`."""
+        """Whether points have a `root_distance`. If not, it and `move_to` raise `ConfigError`."""
 
     @property
     def curv(self) -> lorentz.Curvature:
-        """Minus the sectional curvature, in 1/length²."""
+        """Minus the sectional curvature, in 1/length²; positive exactly where there is a root."""
 
     def lift(self, features: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """Points from the outputs of an encoder."""
@@ -78,8 +78,9 @@ class Sphere:
         return False
 
     @property
-    def curv(self) -> NoReturn:
-        raise _no_root("curvature in our sense")
+    def curv(self) -> float:
+        """-1: a unit sphere has the sectional curvature +1, for which no hyperbolic formula holds."""
+        return -1.0
 
     def lift(self, features: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """features / |features|; a zero row stays zero."""
@@ -174,7 +175,7 @@ class Lorentz:
         return x / (self.curv**-0.5 + lorentz.time(x, self.curv)).unsqueeze(-1)
 
     def config(self) -> dict[str, Any]:
-        return {"name": self.name, "curv": float(self.curv)}
+        return {"name": self.name, "curv": float(torch.as_tensor(self.curv).detach())}
 
 
 SPACES: dict[str, Callable[..., Space]] = {"sphere": Sphere, "lorentz": Lorentz}

@@ -1,4 +1,4 @@
-"""Every formula of `geometry.lorentz`: any batch and dtype, gradients that are right and finite everywhere."""
+"""Every formula of `geometry.lorentz`: any batch and dtype, gradients right, and finite everywhere."""
 
 import math
 from collections.abc import Callable
