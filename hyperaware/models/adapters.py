@@ -1,6 +1,7 @@
 """Low-rank adapters by peft, with the targets that HySAC and Safe-CLIP publish."""
 
 import copy
+import warnings
 
 from hyperaware.models.dual_encoder import DualEncoder
 
@@ -24,7 +25,9 @@ def add_lora(
     config = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none"
     )
-    model.clip = get_peft_model(model.clip, config)
+    with warnings.catch_warnings():  # peft reads an attribute that transformers has deprecated
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        model.clip = get_peft_model(model.clip, config)
 
 
 def has_lora(model: DualEncoder) -> bool:

@@ -1,6 +1,7 @@
 """Two CLIP towers whose features are lifted into one space."""
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -92,8 +93,7 @@ class DualEncoder(nn.Module):
 
     def scalars(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The named scalars beside the towers."""
-        for name, parameter in self.named_parameters(recurse=False):
-            yield name, parameter
+        yield from self.named_parameters(recurse=False)
 
     @torch.no_grad()
     def constrain(self) -> None:
@@ -176,12 +176,26 @@ class DualEncoder(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that name these weights, this space and this preprocessing.
+        """Sixteen hexadecimal digits that name these weights, this space, tokenizer and preprocessing.
 
-        Two models with the same fingerprint give the same points, up to rounding. Read from the weights each time.
+        Two models with the same fingerprint give the same points, up to rounding. Read from the model each time.
         """
-        digest = hashlib.sha256(repr(sorted(self.preprocess.config().items())).encode())
+        digest = hashlib.sha256(json.dumps(self._weightless_parts(), sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def _weightless_parts(self) -> dict[str, Any]:
+        """What decides on the points and cannot be seen in names and shapes of the weights."""
+        towers = {
+            f"{part}.{name}": getattr(getattr(self.config, f"{part}_config"), name)
+            for part in ("text", "vision")
+            for name in ("num_attention_heads", "hidden_act", "layer_norm_eps")
+        }
+        tokenizer = {
+            "eos_id": self.tokenizer.eos_id,
+            "context_length": self.tokenizer.context_length,
+            "backend": self.tokenizer.backend.to_str(),
+        }
+        return towers | tokenizer | {"preprocess": self.preprocess.config()}

@@ -5,7 +5,6 @@ causal and pool at the end token, so the result is that of padding to 77, severa
 vocabularies in the very same format.
 """
 
-import itertools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,'!?-"
 
 
 class Tokenizer:
-    """Captions to ids. `context_length` counts the start and the end token."""
+    """Captions to ids, as CLIP's tokenizer gives them. `context_length` counts the start and the end token."""
 
     def __init__(self, backend: BackendTokenizer, *, context_length: int, eos_id: int, pad_id: int) -> None:
         self.backend = backend
@@ -34,18 +33,24 @@ class Tokenizer:
         self.pad_id = pad_id
         backend.no_padding()
         backend.no_truncation()
+        backend.encode_special_tokens = True  # "<|endoftext|>" written in a caption is text and hides nothing
 
     @classmethod
     def from_pretrained(cls, folder: Path, *, context_length: int, eos_id: int, pad_id: int) -> "Tokenizer":
         """The tokenizer of a model folder.
 
         Raises:
-            ModelError: there is no tokenizer.json in it.
+            ModelError: there is no tokenizer.json in it, or it is damaged.
         """
         path = Path(folder) / FILE
         if not path.is_file():
             raise ModelError(f"{folder} has no {FILE}: it is not a complete model folder.")
-        backend = BackendTokenizer.from_file(str(path))
+        try:
+            backend = BackendTokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelError(
+                f"{path} is not a readable tokenizer ({error}). Save the model again."
+            ) from error
         return cls(backend, context_length=context_length, eos_id=eos_id, pad_id=pad_id)
 
     def save_pretrained(self, folder: Path) -> None:
@@ -77,6 +82,9 @@ def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length:
 
     The end token must not have id 2: transformers' CLIP then falls back to an old way of pooling. Unknown
     characters have a token of their own: CLIP's default, the end token, would cut the caption short.
+
+    The same captions give the same tokenizer. The library's trainer numbers the last characters of words in the
+    order of a randomised hash map and breaks ties by these numbers, so they are given to it in a fixed order.
     """
     from transformers import CLIPTokenizer
 
@@ -86,13 +94,14 @@ def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length:
     learner = BackendTokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=special["unk_token"]))
     learner.normalizer = backend.normalizer
     learner.pre_tokenizer = backend.pre_tokenizer
-    alone = [" ".join(CHARACTERS)]  # so that each character also has a token as the end of a word
+    captions = list(captions)
+    alphabet = sorted({*CHARACTERS, *_characters(backend, captions)})
     learner.train_from_iterator(
-        itertools.chain(alone, captions),
+        captions,
         trainers.BpeTrainer(
             vocab_size=vocab_size,
-            special_tokens=list(special.values()),
-            initial_alphabet=list(CHARACTERS),
+            special_tokens=[*special.values(), *(character + "</w>" for character in alphabet)],
+            initial_alphabet=alphabet,
             end_of_word_suffix="</w>",
             show_progress=False,
         ),
@@ -100,3 +109,10 @@ def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length:
     merges: Any = [tuple(merge) for merge in json.loads(learner.to_str())["model"]["merges"]]
     clip = CLIPTokenizer(vocab=learner.get_vocab(), merges=merges, **special)
     return Tokenizer(clip.backend_tokenizer, context_length=context_length, eos_id=1, pad_id=0)
+
+
+def _characters(backend: BackendTokenizer, captions: Iterable[str]) -> set[str]:
+    """The symbols that `captions` are spelled in, before any merge."""
+    words = {word for caption in captions for word in backend.normalizer.normalize_str(caption).split(" ")}
+    pieces = (backend.pre_tokenizer.pre_tokenize_str(word) for word in words)
+    return {character for parts in pieces for piece, _ in parts for character in piece}
