@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from hyperaware.errors import TrainingError
 from hyperaware.models.dual_encoder import DualEncoder
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
+__all__ = ["read_checkpoint", "read_state", "write_checkpoint"]
 
 
 def write_checkpoint(
@@ -25,37 +25,44 @@ def write_checkpoint(
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
-    tensors["random"] = torch.get_rng_state()
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     temporary = path.with_suffix(".part")
     save_file(tensors, temporary, metadata={"state": json.dumps(state)})
     os.replace(temporary, path)
 
 
-def read_checkpoint(
-    path: Path, *, model: DualEncoder, optimizer: Optimizer
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Restore model, optimiser and random state in place; returns `state` and the best weights so far.
+def read_state(path: Path) -> dict[str, Any]:
+    """The JSON values of a checkpoint, without its tensors.
 
     Raises:
-        TrainingError: the checkpoint belongs to another model or method.
+        TrainingError: the file is damaged.
     """
-    with safe_open(path, framework="pt") as file:
-        state = json.loads(file.metadata()["state"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    weights = _part(tensors, "model.")
-    if weights.keys() != model.state_dict().keys():
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata()["state"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(
-            f"{path} was written by another model or method. Choose another --out, or delete this folder."
-        )
-    model.load_state_dict(weights)
+            f"{path} is not a readable checkpoint ({error}). Delete it to start afresh."
+        ) from error
+
+
+def read_checkpoint(path: Path, *, model: DualEncoder, optimizer: Optimizer) -> dict[str, Tensor]:
+    """Restore model, optimiser and random state in place; returns the best weights so far."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    model.load_state_dict(_part(tensors, "model."))
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _part(tensors, "optimizer.").items():
         index, _, key = name.partition(".")
         moments.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    torch.set_rng_state(tensors["random"])
-    return state, _part(tensors, "best.")
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return _part(tensors, "best.")
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

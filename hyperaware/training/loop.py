@@ -12,15 +12,16 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
 
+from hyperaware.data.folder import fingerprint
 from hyperaware.data.quadruplet import Quadruplet
-from hyperaware.errors import TrainingError
+from hyperaware.errors import ConfigError, TrainingError
 from hyperaware.evaluation.embed import embed
 from hyperaware.evaluation.examples import Batch, Examples
 from hyperaware.geometry.space import Space
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import save
-from hyperaware.training.checkpoint import read_checkpoint, write_checkpoint
-from hyperaware.training.monitor import radial_figures, scalars, validation_figures
+from hyperaware.training.checkpoint import read_checkpoint, read_state, write_checkpoint
+from hyperaware.training.monitor import MIN_RADIUS, radial_figures, scalars, validation_figures
 from hyperaware.training.optimizer import adamw, learning_rate_factor
 from hyperaware.training.settings import Settings
 
@@ -29,12 +30,14 @@ __all__ = ["Method", "Result", "fit"]
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 SAMPLE = 512
+FREE_TO_CHANGE = ("steps", "patience", "log_every")
+"""Settings that a resumed run may have changed; any other makes it another run."""
 
 Report = Callable[[dict[str, Any]], None]
 
 
 class Method(Protocol):
-    """What the loop asks of a method; `hyperaware.methods` has them."""
+    """What the loop asks of a method, a frozen dataclass; `hyperaware.methods` has them."""
 
     name: str
     learning_rate: float
@@ -58,6 +61,7 @@ class Result:
     waited: int = 0
     stopped_early: bool = False
     figures: dict[str, Any] = field(default_factory=dict)
+    """Of the validation rows, by the weights that the run ends with."""
 
 
 def fit(
@@ -72,11 +76,13 @@ def fit(
 ) -> Result:
     """Train `model` in place and write it to `folder`, with checkpoint.safetensors and log.jsonl beside it.
 
-    Run again on the same folder, it goes on from the last checkpoint, to the bit on the same machine.
-    `report` receives every line of the log as it is written.
+    A checkpoint follows each measurement on the validation rows. Run again on the same folder after an interruption
+    of any kind, the run goes on from the last one, to the bit on the same machine. `report` receives every line of
+    the log as it is written.
 
     Raises:
         TrainingError: a loss or gradient that is not finite, or a checkpoint of another run.
+        ConfigError: more than one process.
     """
     return _Run(model, method, train, validation, settings, Path(folder), report).finish()
 
@@ -95,11 +101,13 @@ class _Run:
         self.model, self.method, self.settings = model, method, settings
         self.train, self.validation, self.folder, self.report = train, validation, folder, report
         folder.mkdir(parents=True, exist_ok=True)
+        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        if self.accelerator.num_processes > 1:  # each would train a copy of its own, on the same rows
+            raise ConfigError("training runs in one process; start it without `accelerate launch`.")
+        self.identity = self._identity()
+        self.min_radius: float = getattr(method, "min_radius", MIN_RADIUS)  # not every method has cones
         set_seed(settings.seed)
-        sample = self._sample()
-        method.prepare(model, features=sample)
-        precision = settings.precision
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
+        method.prepare(model, features=self._sample())
         optimizer = adamw(
             model,
             settings,
@@ -111,29 +119,32 @@ class _Run:
         self.result = Result()
         self.started = time.monotonic()
 
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must have in common with this run, as JSON gives it back."""
+        identity = {f"training.{name}": value for name, value in asdict(self.settings).items()}
+        identity |= vars(self.method) | {"method": self.method.name}
+        identity |= {"model": self.model.fingerprint, "data": fingerprint(self.train.rows)}
+        return json.loads(json.dumps(identity))
+
     def _sample(self) -> Quadruplet:
         few = torch.arange(min(SAMPLE, len(self.train)))
-        batch = self.train.batch(few)
+        batch, device = self.train.batch(few), self.model.device
         with torch.no_grad():
             self.model.eval()
-            texts = self.model.features_of_tokens(batch.ids, batch.mask)
-            return batch.quadruplet(texts, self.model.features_of_pixels(batch.pixels))
+            texts = self.model.features_of_tokens(batch.ids.to(device), batch.mask.to(device))
+            return batch.quadruplet(texts, self.model.features_of_pixels(batch.pixels.to(device)))
 
     # -- the run -----------------------------------------------------------------------------------------
 
     def finish(self) -> Result:
         self._resume()
-        try:
-            while self.result.step < self.settings.steps and not self.result.stopped_early:
-                self._step()
-                self.result.step += 1
-                last = self.result.step == self.settings.steps
-                if last or self.result.step % self.settings.evaluate_every == 0:
-                    self._evaluate()
-                    self._write_checkpoint()
-        except KeyboardInterrupt:
-            self._write_checkpoint()
-            raise
+        while self.result.step < self.settings.steps and not self.result.stopped_early:
+            self._step()
+            self.result.step += 1
+            last = self.result.step == self.settings.steps
+            if last or self.result.step % self.settings.evaluate_every == 0:
+                self._evaluate()
+                self._write_checkpoint()
         if self.settings.keep == "best" and self.best:
             self.model.load_state_dict(self.best)
         save(self.model.eval(), self.folder)
@@ -146,23 +157,25 @@ class _Run:
             group["lr"] = factor * group["peak"]
         self.model.train()
         batch = self.train.at_step(step, batch_size=self.settings.batch_size, seed=self.settings.seed)
-        points = self._embed(batch)
-        terms = self.method.terms(points, space=self.model.space, logit_scale=self.model.logit_scale)
+        points, space = self._embed(batch), self.model.space
+        terms = self.method.terms(points, space=space, logit_scale=self.model.logit_scale)
         loss = torch.stack([self.method.weight(name) * term for name, term in terms.items()]).sum()
         self._check(loss, terms)
         self.accelerator.backward(loss)
         norm = self._clip()
+        if step % self.settings.log_every == 0:  # before the update: every figure of a line is of one state
+            line = {"step": step, "loss": loss.item(), "grad_norm": norm, "lr_factor": factor}
+            line |= {f"term/{name}": term.item() for name, term in terms.items()}
+            figures = radial_figures(points, space=space, min_radius=self.min_radius)
+            self._log(line | scalars(self.model) | figures)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.model.constrain()
-        if step % self.settings.log_every == 0:
-            line = {"step": step, "loss": loss.item(), "grad_norm": norm, "lr_factor": factor}
-            line |= {f"term/{name}": term.item() for name, term in terms.items()}
-            self._log(line | scalars(self.model) | radial_figures(points, space=self.model.space))
 
     def _embed(self, batch: Batch) -> Quadruplet:
-        device = self.accelerator.device
-        texts, images = self.wrapped(batch.ids.to(device), batch.mask.to(device), batch.pixels.to(device))
+        device, narrow = self.accelerator.device, self.settings.precision == "bf16"
+        with torch.autocast(device.type, torch.bfloat16, enabled=narrow):
+            texts, images = self.wrapped(batch.ids.to(device), batch.mask.to(device), batch.pixels.to(device))
         return batch.quadruplet(texts, images)
 
     def _clip(self) -> float:
@@ -194,19 +207,25 @@ class _Run:
     def _evaluate(self) -> None:
         points = embed(self.model, self.validation)
         space = self.model.space
-        figures = validation_figures(points, space=space, selection=self.method.selection)
-        result = self.result
-        result.figures = figures
-        if figures["recall_sum"] > result.best_recall_sum:
+        figures = validation_figures(
+            points, space=space, selection=self.method.selection, min_radius=self.min_radius
+        )
+        result, keep = self.result, self.settings.keep
+        better = figures["recall_sum"] > result.best_recall_sum
+        if better:
             result.best_recall_sum, result.best_step, result.waited = figures["recall_sum"], result.step, 0
-            if self.settings.keep == "best":
+            if keep == "best":
                 self.best = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
         else:
             result.waited += 1
-            result.stopped_early = (
-                self.settings.patience is not None and result.waited >= self.settings.patience
-            )
+        if better or keep == "last":
+            result.figures = figures
+        result.stopped_early = self._is_out_of_patience()
         self._log({"step": result.step, "split": "validation"} | figures | scalars(self.model))
+
+    def _is_out_of_patience(self) -> bool:
+        patience = self.settings.patience
+        return patience is not None and self.result.waited >= patience
 
     def _log(self, line: dict[str, Any]) -> None:
         line["seconds"] = round(time.monotonic() - self.started, 2)
@@ -215,13 +234,12 @@ class _Run:
         self.report(line)
 
     def _write_checkpoint(self) -> None:
-        state = asdict(self.result) | {"settings": asdict(self.settings), "method": self.method.name}
         write_checkpoint(
             self.folder / CHECKPOINT,
             model=self.model,
             optimizer=self.optimizer,
             best=self.best,
-            state=state,
+            state={"run": self.identity, "result": asdict(self.result)},
         )
 
     def _resume(self) -> None:
@@ -229,25 +247,33 @@ class _Run:
         if not path.is_file():
             (self.folder / LOG).unlink(missing_ok=True)
             return
-        state, self.best = read_checkpoint(path, model=self.model, optimizer=self.optimizer)
-        self._refuse_other_run(path, state)
-        self.result = Result(**{name: state[name] for name in asdict(Result())})
+        state = read_state(path)
+        self._refuse_other_run(path, state.get("run", {}))
+        self.best = read_checkpoint(path, model=self.model, optimizer=self.optimizer)
+        self.result = Result(**state["result"])
+        self.result.stopped_early = self._is_out_of_patience()  # the patience may be another by now
         self._cut_log()
 
-    def _refuse_other_run(self, path: Path, state: dict[str, Any]) -> None:
-        now = asdict(self.settings)
-        changed = [name for name in now if now[name] != state["settings"].get(name)]
-        if state["method"] != self.method.name or set(changed) - {"steps", "patience", "log_every"}:
+    def _refuse_other_run(self, path: Path, run: dict[str, Any]) -> None:
+        free = {f"training.{name}" for name in FREE_TO_CHANGE}
+        other = [
+            f"{name} was {run.get(name)!r} and is {self.identity.get(name)!r}"
+            for name in sorted({*run, *self.identity} - free)
+            if run.get(name) != self.identity.get(name)
+        ]
+        if other:
             raise TrainingError(
-                f"{path} belongs to a run of {state['method']!r} with other settings ({', '.join(changed)}). "
+                f"{path} belongs to another run: {'; '.join(other)}. "
                 "Choose another --out, or delete this folder to start afresh."
             )
 
     def _cut_log(self) -> None:
-        """Drop lines after the checkpoint: those steps are done again."""
+        """Drop lines after the checkpoint, whole or torn: those steps are done again."""
         log = self.folder / LOG
         lines = log.read_text().splitlines() if log.is_file() else []
-        kept = [line for line in lines if _is_before(json.loads(line), self.result.step)]
+        kept = [
+            line for line in lines if line.endswith("}") and _is_before(json.loads(line), self.result.step)
+        ]
         log.write_text("".join(line + "\n" for line in kept))
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet
+from hyperaware.geometry.lorentz import half_aperture
 from hyperaware.geometry.space import Lorentz, Space
 from hyperaware.metrics.retrieval import ranks, recall_at
 from hyperaware.metrics.separation import auroc
@@ -14,11 +15,17 @@ from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["radial_figures", "scalars", "validation_figures"]
 
+MIN_RADIUS = 0.1
+"""K of the cones where a method names none, for the share of saturated ones."""
 CLASSES = ("safe_text", "safe_image", "unsafe_text", "unsafe_image")
 
 
 def validation_figures(
-    points: Quadruplet, *, space: Space, selection: tuple[tuple[str, str], ...]
+    points: Quadruplet,
+    *,
+    space: Space,
+    selection: tuple[tuple[str, str], ...],
+    min_radius: float = MIN_RADIUS,
 ) -> dict[str, Any]:
     """R@1 of each retrieval in `selection`, their sum, and the radial figures."""
     targets = torch.arange(len(points.safe_text))
@@ -27,35 +34,41 @@ def validation_figures(
         found = ranks(getattr(points, query), getattr(points, item), targets, space.similarity)
         figures[f"recall@1/{query}->{item}"] = recall_at(found, 1)
     figures["recall_sum"] = sum(figures.values())
-    return figures | radial_figures(points, space=space)
+    return figures | radial_figures(points, space=space, min_radius=min_radius)
 
 
-def radial_figures(points: Quadruplet, *, space: Space) -> dict[str, Any]:
+@torch.no_grad()
+def radial_figures(points: Quadruplet, *, space: Space, min_radius: float = MIN_RADIUS) -> dict[str, Any]:
     """Root-distance quantiles of the four classes and AUROC per modality; empty on a sphere.
 
     `saturated`: the share of points whose cone is half a turn wide, where the half-aperture has no gradient.
+    An AUROC is absent where the labels call no generated item of the modality unsafe.
     """
     if not isinstance(space, Lorentz):
         return {}
-    distances = {name: space.root_distance(getattr(points, name)).detach().cpu() for name in CLASSES}
+    distances = {name: space.root_distance(getattr(points, name)).cpu() for name in CLASSES}
     figures: dict[str, Any] = {}
     for name, values in distances.items():
         quantiles = torch.quantile(values, torch.tensor([0.05, 0.5, 0.95]))
         figures[f"root_distance/{name}"] = [round(float(q), 5) for q in quantiles]
-    edge = math.asinh(2 * 0.1) / math.sqrt(float(space.curv))
-    every = torch.cat(list(distances.values()))
-    figures["saturated"] = float((every < edge).float().mean())
+    every = torch.cat([getattr(points, name) for name in CLASSES])
+    wide = half_aperture(every, space.curv, min_radius=min_radius) >= math.pi / 2
+    figures["saturated"] = float(wide.float().mean())
     for modality in ("text", "image"):
-        figures[f"auroc/{modality}"] = _auroc(distances, modality)
+        unsafe = _generated_is_unsafe(points, modality)
+        if unsafe.any():
+            scores = torch.cat([distances[f"safe_{modality}"], distances[f"unsafe_{modality}"]])
+            figures[f"auroc/{modality}"] = auroc(scores, torch.cat([torch.zeros_like(unsafe), unsafe]))
     return figures
 
 
-def _auroc(distances: dict[str, Tensor], modality: str) -> float:
-    safe, unsafe = distances[f"safe_{modality}"], distances[f"unsafe_{modality}"]
-    labels = torch.cat([torch.zeros(len(safe)), torch.ones(len(unsafe))]).bool()
-    return auroc(torch.cat([safe, unsafe]), labels)
+def _generated_is_unsafe(points: Quadruplet, modality: str) -> Tensor:
+    labels = getattr(points, f"unsafe_{modality}_is_unsafe")
+    if labels is None:
+        return torch.ones(len(points), dtype=torch.bool)
+    return labels.cpu()
 
 
 def scalars(model: DualEncoder) -> dict[str, float]:
     """The model's scalars as they act: curvature, alphas, logit scale (not their logarithms)."""
-    return {name.removeprefix("log_"): float(value.exp()) for name, value in model.scalars()}
+    return {name.removeprefix("log_"): float(value.detach().exp()) for name, value in model.scalars()}

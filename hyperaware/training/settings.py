@@ -29,7 +29,7 @@ class Settings:
     max_grad_norm: float | None = 1.0
     """Clipping of the gradient's norm; none: no clipping."""
     precision: Literal["no", "bf16"] = "no"
-    """Autocast of the towers by accelerate; the geometry stays in float32."""
+    """Autocast of the towers; the geometry stays in float32."""
     evaluate_every: int = 100
     """Steps between two measurements on the validation rows, each followed by a checkpoint."""
     patience: int | None = None
