@@ -103,5 +103,7 @@ class Examples:
         """
         size = min(batch_size, len(self))
         epoch, place = divmod(step, len(self) // size)
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed((seed << 32) + epoch))
+        # Mixed by numpy: torch's generator takes the lower 32 bits of a seed and drops the others.
+        mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(mixed))
         return self.batch(order[place * size : (place + 1) * size])
