@@ -1,0 +1,486 @@
+"""What every store of the table must satisfy. The oracle is a dictionary, searched by brute force in
+float64."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from hyperaware.errors import SafetyError, StoreError
+from hyperaware.geometry.space import Lorentz, Space, Sphere
+from hyperaware.index import STORES
+from hyperaware.index.exact import SPARE
+from hyperaware.index.store import Item, Store, item_id
+from hyperaware.media.images import content_hash
+from hyperaware.options import resolve
+
+SPACES: dict[str, Space] = {"lorentz": Lorentz(0.7), "sphere": Sphere()}
+DIM = 5
+
+Open = Callable[..., Store]
+
+
+@pytest.fixture(params=STORES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=SPACES)
+def space(request: pytest.FixtureRequest) -> Space:
+    return SPACES[request.param]
+
+
+@pytest.fixture
+def open_store(kind: str, space: Space, tmp_path: Path) -> Iterator[Open]:
+    """Opens the store under test, again and again if wanted: always the same index."""
+    opened: list[Store] = []
+
+    def open_it(*, space: Space = space, model_fingerprint: str = "model-a", create: bool = True) -> Store:
+        store = resolve("store", kind, STORES)(
+            tmp_path / "index", space=space, model_fingerprint=model_fingerprint, create=create
+        )
+        opened.append(store)
+        return store
+
+    yield open_it
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Open) -> Store:
+    return open_store()
+
+
+def points(space: Space, count: int, seed: int = 0, scale: float = 1.0) -> Tensor:
+    return space.lift(scale * torch.randn(count, DIM, generator=torch.Generator().manual_seed(seed)))
+
+
+def picture(name: str, vector: Tensor, score: float | None = 0.5, caption: str | None = None) -> Item:
+    return Item(
+        id=item_id(name),
+        path=name,
+        modality="image",
+        caption=caption,
+        content_hash=content_hash(name.encode()),
+        vector=vector,
+        score=score,
+        state="unscored" if score is None else "ok",
+    )
+
+
+def failed(name: str) -> Item:
+    return Item(id=item_id(name), path=name, modality="image", state="failed", reason="truncated: cut")
+
+
+def brute_force(
+    items: dict[str, Item], query: Tensor, space: Space, *, k: int, modality: str, max_score: float | None
+) -> list[str]:
+    allowed = [
+        item
+        for item in items.values()
+        if item.modality == modality
+        and item.vector is not None
+        and (max_score is None or (item.score is not None and item.score <= max_score))
+    ]
+    if not allowed:
+        return []
+    vectors = torch.stack([item.vector for item in allowed]).double()
+    products = (space.product_items(vectors) * space.product_queries(query.double()[None])).sum(dim=1)
+    ranked = sorted(zip((-products).tolist(), [item.id for item in allowed], strict=True))
+    return [id for _, id in ranked[:k]]
+
+
+def same(item: Item, other: Item | None) -> bool:
+    if other is None or (item.vector is None) != (other.vector is None):
+        return False
+    vectors = item.vector is None or other.vector is None or torch.equal(item.vector, other.vector)
+    names = ("id", "path", "modality", "caption", "content_hash", "score", "state", "reason")
+    return vectors and all(getattr(item, name) == getattr(other, name) for name in names)
+
+
+# -- keeping ---------------------------------------------------------------------------------------------
+
+
+def test_items_come_back_bit_for_bit_after_reopening_too(
+    store: Store, open_store: Open, space: Space
+) -> None:
+    items = [
+        picture("a.png", points(space, 1)[0], score=0.1 + 0.2, caption="ein Häschen 🐇"),
+        picture("b.png", points(space, 1, seed=1)[0], score=None),
+        failed("c.png"),
+        replace(picture("t", points(space, 1, seed=2)[0]), id=item_id("t", "text"), modality="text"),
+    ]
+    store.add(items)
+    for _ in range(2):
+        assert [same(item, store.get(item.id)) for item in items] == [True] * 4
+        assert store.count == 4
+        store.close()
+        store = open_store(create=False)
+    assert store.get("unknown") is None
+
+
+def test_adding_an_id_again_replaces_it(store: Store, space: Space) -> None:
+    old, new = points(space, 2)
+    store.add([picture("a.png", old, caption="old")])
+    store.add([picture("a.png", new, score=0.9, caption="new")])
+    assert store.count == 1
+    assert same(picture("a.png", new, score=0.9, caption="new"), store.get(item_id("a.png")))
+    (hits,) = store.search(old[None], k=5, modality="image", max_score=None)
+    assert [(hit.caption, hit.score) for hit in hits] == [("new", 0.9)]
+
+
+def test_contents_tell_what_is_there_without_vectors(store: Store, space: Space) -> None:
+    store.add([picture("a.png", points(space, 1)[0], caption="A"), failed("b.png")])
+    contents = store.contents("image")
+    assert contents[item_id("a.png")] == ("a.png", content_hash(b"a.png"), "A", "ok")
+    assert contents[item_id("b.png")] == ("b.png", None, None, "failed")
+    assert store.contents("text") == {}
+
+
+def test_a_batch_with_one_bad_item_adds_nothing(store: Store, space: Space) -> None:
+    good = picture("good.png", points(space, 1)[0])
+    store.add([good])
+    bad_vectors = [torch.full((DIM,), float("nan")), torch.full((DIM,), float("inf")), torch.ones(DIM + 1)]
+    if space.name == "sphere":
+        bad_vectors.append(torch.zeros(DIM))  # not a unit vector
+    for vector in bad_vectors:
+        with pytest.raises(StoreError, match=r"bad\.png"):
+            store.add([picture("new.png", points(space, 1, seed=3)[0]), picture("bad.png", vector)])
+    assert list(store.contents("image")) == [good.id]
+
+
+def test_removing_counts_what_was_there(store: Store, space: Space) -> None:
+    store.add([picture(name, vector) for name, vector in zip("abc", points(space, 3), strict=True)])
+    assert store.remove([item_id("a"), item_id("c"), "unknown"]) == 2
+    assert store.remove([item_id("a")]) == 0
+    assert list(store.contents("image")) == [item_id("b")]
+
+
+# -- identity --------------------------------------------------------------------------------------------
+
+
+def test_another_model_is_refused_and_both_are_named(store: Store, open_store: Open) -> None:
+    with pytest.raises(StoreError, match=r"model-a.*model-b.*new folder"):
+        open_store(model_fingerprint="model-b")
+
+
+def test_another_space_is_refused_and_both_are_named(store: Store, open_store: Open) -> None:
+    with pytest.raises(StoreError, match=r"0\.3"):
+        open_store(space=Lorentz(0.3))
+
+
+def test_a_missing_index_is_only_made_when_asked_for(open_store: Open, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no index here"):
+        open_store(create=False)
+    assert not (tmp_path / "index").exists()
+
+
+def test_the_root_is_recorded_once_and_moved_only_on_purpose(
+    store: Store, open_store: Open, tmp_path: Path
+) -> None:
+    assert store.root is None
+    store.bind_root(tmp_path)
+    store.bind_root(tmp_path)
+    with pytest.raises(StoreError, match="moved"):
+        store.bind_root(tmp_path / "other")
+    assert open_store().root == tmp_path.resolve()
+    store.bind_root(tmp_path / "other", moved=True)
+    assert open_store().root == (tmp_path / "other").resolve()
+
+
+def test_a_space_whose_curvature_is_being_learned_is_taken_by_its_value(kind: str, tmp_path: Path) -> None:
+    learned = Lorentz(torch.tensor(0.7, requires_grad=True))
+    store = resolve("store", kind, STORES)(tmp_path / "learned", space=learned, model_fingerprint="m")
+    store.add([picture("a", points(learned, 1)[0].detach())])
+    (hits,) = store.search(points(learned, 1), k=1, modality="image", max_score=None)
+    store.close()
+    assert hits[0].similarity == pytest.approx(0, abs=1e-6)
+
+
+# -- searching -------------------------------------------------------------------------------------------
+
+
+def random_items(space: Space, count: int, seed: int) -> dict[str, Item]:
+    """Pictures and texts of every state; every third vector is a copy of an earlier one, every score a
+    tenth."""
+    choose = random.Random(seed)
+    vectors = points(space, count, seed)
+    items = []
+    for number in range(count):
+        if number % 3 == 2:
+            vectors[number] = vectors[choose.randrange(number)]
+        name = f"{choose.random()}.png"  # ids in another order than insertion
+        score = choose.choice([None, 0.1, 0.2, 0.3, 0.4, 0.5])
+        modality = choose.choice(["image", "image", "text"])
+        item = picture(name, vectors[number].clone(), score=score)
+        items.append(replace(item, id=item_id(name, modality), modality=modality))
+    items += [failed(f"{number}.broken") for number in range(3)]
+    return {item.id: item for item in items}
+
+
+@pytest.mark.parametrize("k", [1, 7, 1000])
+@pytest.mark.parametrize("max_score", [None, 0.3, 0.05, float("inf")])
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_search_equals_brute_force(
+    store: Store, space: Space, k: int, max_score: float | None, modality: str
+) -> None:
+    items = random_items(space, 120, seed=k)
+    store.add(items.values())
+    copy = next(item.vector for item in items.values() if item.vector is not None)
+    queries = torch.cat([points(space, 3, seed=99), copy[None]])
+    answers = store.search(queries, k=k, modality=modality, max_score=max_score)
+    for query, hits in zip(queries, answers, strict=True):
+        expected = brute_force(items, query, space, k=k, modality=modality, max_score=max_score)
+        assert [hit.id for hit in hits] == expected
+        for hit in hits:
+            item = items[hit.id]
+            assert (hit.path, hit.caption, hit.score) == (item.path, item.caption, item.score)
+            similarity = space.similarity(query.double()[None], item.vector.double()[None])
+            assert hit.similarity == pytest.approx(float(similarity), abs=1e-7)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 5.0], ids=["near the root", "far out"])
+def test_the_order_is_exact_where_float32_products_cannot_tell(
+    store: Store, space: Space, scale: float
+) -> None:
+    """Near the root all products round to -1 in float32; far out they lose all but their first digits."""
+    vectors = points(space, 200, seed=5, scale=scale)
+    items = {item_id(str(i)): picture(str(i), vector) for i, vector in enumerate(vectors)}
+    store.add(items.values())
+    queries = vectors[:5]
+    for query, hits in zip(
+        queries, store.search(queries, k=4, modality="image", max_score=None), strict=True
+    ):
+        expected = brute_force(items, query, space, k=4, modality="image", max_score=None)
+        assert [hit.id for hit in hits] == expected
+
+
+def test_equal_items_come_in_the_order_of_their_ids(store: Store, space: Space) -> None:
+    """More copies than a first look fetches, so that the cut at k falls among equals."""
+    (vector,) = points(space, 1)
+    names = [str(number) for number in range(5 * SPARE)]
+    store.add([picture(name, vector.clone()) for name in names])
+    (hits,) = store.search(points(space, 1, seed=1), k=10, modality="image", max_score=0.5)
+    assert [hit.id for hit in hits] == sorted(item_id(name) for name in names)[:10]
+
+
+def test_over_the_limit_or_unscored_is_never_a_candidate(store: Store, space: Space) -> None:
+    """The forbidden items are the nearest; they must not use up the places of the allowed one."""
+    near, far = points(space, 1)[0], points(space, 1, seed=8)[0]
+    store.add([picture(f"over-{number}", near.clone(), score=0.6) for number in range(40)])
+    store.add([picture(f"unscored-{number}", near.clone(), score=None) for number in range(40)])
+    store.add([picture("allowed", far, score=0.5), failed("broken")])
+
+    def paths(max_score: float | None) -> list[str]:
+        (hits,) = store.search(near[None], k=3, modality="image", max_score=max_score)
+        return [hit.path for hit in hits]
+
+    assert paths(0.5) == ["allowed"]  # the limit itself is within
+    assert paths(0.4999) == []
+    assert len(paths(0.6)) == 3
+    assert "allowed" not in paths(0.6)
+    assert any(path.startswith("unscored") for path in paths(None)) or "over" in paths(None)[0]
+    (everything,) = store.search(near[None], k=100, modality="image", max_score=None)
+    assert len(everything) == 81
+
+
+def test_a_limit_that_is_no_number_shows_nothing(store: Store, space: Space) -> None:
+    store.add([picture("a", points(space, 1)[0])])
+    with pytest.raises(SafetyError, match="NaN"):
+        store.search(points(space, 1), k=1, modality="image", max_score=float("nan"))
+
+
+def test_wrong_questions_are_refused(store: Store, space: Space) -> None:
+    assert store.search(points(space, 2), k=3, modality="image", max_score=None) == [[], []]
+    store.add([picture("a", points(space, 1)[0])])
+    with pytest.raises(StoreError, match="k=0"):
+        store.search(points(space, 1), k=0, modality="image", max_score=None)
+    for queries in (torch.ones(1, DIM + 1), torch.ones(DIM), torch.full((1, DIM), float("nan"))):
+        with pytest.raises(StoreError, match="expected finite points"):
+            store.search(queries, k=1, modality="image", max_score=None)
+    assert store.search(torch.empty(0, DIM), k=1, modality="image", max_score=None) == []
+
+
+def test_an_item_that_fails_later_is_found_no_more(store: Store, space: Space) -> None:
+    (vector,) = points(space, 1)
+    store.add([picture("a.png", vector)])
+    store.add([failed("a.png")])
+    assert store.search(vector[None], k=1, modality="image", max_score=None) == [[]]
+    assert same(failed("a.png"), store.get(item_id("a.png")))
+
+
+# -- several hands ---------------------------------------------------------------------------------------
+
+
+def test_a_change_by_another_handle_is_seen_at_once(store: Store, open_store: Open, space: Space) -> None:
+    def found(at: Store) -> list[str]:
+        (hits,) = at.search(points(space, 1), k=9, modality="image", max_score=1.0)
+        return sorted(hit.path for hit in hits)
+
+    other = open_store()
+    store.add([picture("a", points(space, 1)[0]), picture("b", points(space, 1)[0])])
+    assert found(other) == found(store) == ["a", "b"]
+    other.remove([item_id("a")])
+    assert found(store) == ["b"]
+    other.add([picture("b", points(space, 1)[0], score=2.0)])
+    assert found(store) == []
+
+
+def test_threads_search_while_another_writes(store: Store, space: Space) -> None:
+    """A batch is seen as a whole or not at all, and nothing breaks."""
+    store.add([picture(f"{n}-0", points(space, 1, seed=n)[0]) for n in range(10)])
+    errors: list[BaseException] = []
+    sizes: set[int] = set()
+    stop = threading.Event()
+
+    def search() -> None:
+        try:
+            while not stop.is_set():
+                (hits,) = store.search(points(space, 1), k=10**6, modality="image", max_score=None)
+                sizes.add(len(hits))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for batch in range(1, 15):
+        store.add([picture(f"{n}-{batch}", points(space, 1, seed=n)[0]) for n in range(10)])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sizes
+    assert all(size % 10 == 0 for size in sizes)
+
+
+def test_an_index_may_be_created_by_several_hands_at_once(kind: str, tmp_path: Path) -> None:
+    hands = 4
+    for attempt in range(5):
+        start = threading.Barrier(hands)
+        errors: list[BaseException] = []
+
+        def create(number: int, folder: Path, start: threading.Barrier, errors: list[BaseException]) -> None:
+            try:
+                start.wait()
+                store = resolve("store", kind, STORES)(folder, space=Lorentz(0.7), model_fingerprint="m")
+                store.add([picture(str(number), points(Lorentz(0.7), 1)[0])])
+                store.close()
+            except BaseException as error:
+                errors.append(error)
+
+        folder = tmp_path / str(attempt)
+        threads = [
+            threading.Thread(target=create, args=(number, folder, start, errors)) for number in range(hands)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        store = resolve("store", kind, STORES)(folder, space=Lorentz(0.7), model_fingerprint="m")
+        assert sorted(content.path for content in store.contents("image").values()) == list("0123")
+        store.close()
+
+
+# -- any history -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_history_leaves_what_a_dictionary_would_hold(
+    store: Store, open_store: Open, space: Space, seed: int
+) -> None:
+    choose = random.Random(seed)
+    expected: dict[str, Item] = {}
+    removed: set[str] = set()
+    for step in range(50):
+        action = choose.choice(["add", "add", "update", "fail", "remove", "reopen", "search", "search"])
+        if action == "add":
+            new = random_items(space, choose.randint(1, 25), seed=1000 * seed + step)
+            store.add(new.values())
+            expected |= new
+            removed -= set(new)
+        elif action in ("update", "fail") and expected:
+            old = expected[choose.choice(sorted(expected))]
+            new_item = replace(
+                picture(old.path, points(space, 1, seed=step)[0], score=choose.choice([None, 0.2])),
+                id=old.id,
+                modality=old.modality,
+            )
+            if action == "fail":
+                new_item = replace(failed(old.path), id=old.id, modality=old.modality)
+            store.add([new_item])
+            expected[old.id] = new_item
+        elif action == "remove" and expected:
+            gone = choose.sample(sorted(expected), choose.randint(1, min(10, len(expected))))
+            assert store.remove(gone) == len(gone)
+            removed |= set(gone)
+            for id in gone:
+                del expected[id]
+        elif action == "reopen":
+            store.close()
+            store = open_store()
+        elif action == "search":
+            query = points(space, 1, seed=step)
+            limit = choose.choice([None, 0.1, 0.3])
+            modality = choose.choice(["image", "text"])
+            k = choose.choice([1, 5, 500])
+            (hits,) = store.search(query, k=k, modality=modality, max_score=limit)
+            assert not removed & {hit.id for hit in hits}
+            found = [hit.id for hit in hits]
+            assert found == brute_force(expected, query[0], space, k=k, modality=modality, max_score=limit)
+    assert store.count == len(expected)
+    assert all(same(item, store.get(id)) for id, item in expected.items())
+
+
+# -- care ------------------------------------------------------------------------------------------------
+
+
+def test_status_counts(store: Store, space: Space, tmp_path: Path) -> None:
+    before = store.status()
+    assert (before.items, before.dimension, before.root) == (0, None, None)
+    text = replace(picture("t", points(space, 1)[0], score=None), id=item_id("t", "text"), modality="text")
+    store.add([picture("a", points(space, 1)[0]), text, failed("c")])
+    store.bind_root(tmp_path)
+    status = store.status()
+    assert status.items == store.count == 3
+    assert status.by_state == {"ok": 1, "unscored": 1, "failed": 1}
+    assert status.by_modality == {"image": 2, "text": 1}
+    assert status.generation > before.generation
+    assert status.bytes >= before.bytes > 0
+    assert (status.model_fingerprint, status.space, status.dimension) == ("model-a", space.config(), DIM)
+    assert status.root == tmp_path.resolve()
+
+
+def test_verify_names_what_is_wrong(store: Store, space: Space, tmp_path: Path) -> None:
+    vector = points(space, 1)[0]
+    score = float(space.root_distance(vector)) if space.has_root else 0.5
+    root = tmp_path / "pictures"
+    root.mkdir()
+    for name in ("good", "changed", "gone"):
+        (root / name).write_bytes(name.encode())
+    store.add([picture(name, vector, score=score) for name in ("good", "changed", "gone")])
+    store.bind_root(root)
+    assert store.verify() == []
+    (root / "changed").write_bytes(b"other")
+    (root / "gone").unlink()
+    changed, gone = store.verify()
+    assert changed.startswith("changed: the file has changed")
+    assert gone.startswith("gone: the file cannot be read")
+    assert store.verify(files=False) == []
+    store.add([picture("good", vector, score=score + 1)])
+    problems = store.verify(files=False)
+    assert len(problems) == space.has_root
+    assert all("root distance" in problem for problem in problems)
+
+
+def test_a_closed_store_says_so(store: Store) -> None:
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.status()
