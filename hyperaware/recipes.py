@@ -1,12 +1,12 @@
-"""From a recipe to a finished model folder: data, training, bounds, provenance. The shipped models are made so.
+"""From a recipe to a finished model folder: data, training, bounds, provenance. So the shipped ones are made.
 
-A recipe is a TOML file: the shipped ones lie in `training/recipes/`. Its pictures are always real files: slices of
-the embedded world are exported to a folder once and read from there, as a user's own data are.
+A recipe is a TOML file: the shipped ones lie in `training/recipes/`. Its pictures are always real files:
+slices of the embedded world are exported to a folder once and read from there, as a user's own data are.
 """
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hyperaware.data.quadruplet import Row
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.evaluation.embed import embed
 from hyperaware.evaluation.examples import Examples
-from hyperaware.methods import method_class
+from hyperaware.methods import METHODS, method_class
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import load
 from hyperaware.moderation import bounds as bounds_module
@@ -30,10 +30,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["RECIPES", "Recipe", "Slice", "changed", "measure_bounds", "read_recipe", "run"]
+__all__ = ["RECIPES", "Recipe", "Slice", "changed", "measure_bounds", "read_recipe", "rows_of", "run"]
 
 FOLDER = Path(__file__).parent / "training" / "recipes"
 RECIPES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+KEYS = ("name", "method", "base", "settings", "training", "towers", "data")
+PARTS = ("train", "validation", "calibration")
 
 Report = Callable[[dict[str, Any]], None]
 Progress = Callable[[str, int, int], None]
@@ -66,7 +68,7 @@ class Recipe:
     calibration: Slice
     base: str | None = None
     """The model to start from; none: fresh towers."""
-    towers: Towers = Towers()
+    towers: Towers = field(default_factory=Towers)
 
 
 def read_recipe(name: str) -> Recipe:
@@ -82,19 +84,27 @@ def read_recipe(name: str) -> Recipe:
         tables = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
-    known = {"name", "method", "base", "settings", "training", "towers", "data"}
-    for key in tables.keys() - known:
-        raise unknown_name(f"key of recipe {path}", key, known)
-    data = tables.get("data", {})
+    _refuse_unknown(f"key of recipe {path}", tables, KEYS)
+    if "method" not in tables:
+        raise ConfigError(f"{path} names no method. Known: {', '.join(METHODS)}, or module:attribute.")
+    method, settings, data = tables["method"], tables.get("settings", {}), tables.get("data", {})
+    override(method_class(method)(), settings)  # a wrong one is found now, not after an hour
+    _refuse_unknown(f"part of [data] in {path}", data, PARTS)
     return Recipe(
         name=tables.get("name", path.stem),
-        method=tables["method"],
+        method=method,
         base=tables.get("base"),
-        settings=tables.get("settings", {}),
+        settings=settings,
         training=override(Settings(), tables.get("training", {})),
         towers=override(Towers(), tables.get("towers", {})),
-        **{part: _slice(path, data, part) for part in ("train", "validation", "calibration")},
+        **{part: _slice(path, data, part) for part in PARTS},
     )
+
+
+def _refuse_unknown(kind: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in given:
+        if key not in known:
+            raise unknown_name(kind, key, known)
 
 
 def _slice(path: Path, data: Mapping[str, Any], part: str) -> Slice:
@@ -127,10 +137,11 @@ def run(
 ) -> Result:
     """Make the recipe's model in `folder`, with bounds measured on its calibration rows.
 
-    `world` is where slices of the embedded world are exported to and found again. Interrupted, it goes on where it
-    stopped. `report` gets each line of the log, `progress` each step of what comes before.
+    `world` is where slices of the embedded world are exported to and found again. After an interruption it
+    goes on from the last checkpoint. `report` gets each line of the log, `progress` each step of what comes
+    before.
     """
-    rows = {part: _rows(getattr(recipe, part), world, progress) for part in ("train", "validation")}
+    rows = {part: rows_of(getattr(recipe, part), world, progress) for part in ("train", "validation")}
     model = _start(recipe, rows["train"], seed)
     model.name = recipe.name
     model.provenance = {
@@ -158,7 +169,7 @@ def run(
     )
     finished = load(folder)
     if finished.space.has_root:
-        calibration = _rows(recipe.calibration, world, progress)
+        calibration = rows_of(recipe.calibration, world, progress)
         measure_bounds(finished, calibration=calibration, validation=rows["validation"]).save(folder)
     return result
 
@@ -188,7 +199,12 @@ def measure_bounds(
     )
 
 
-def _rows(part: Slice, world: Path, progress: Progress) -> list[Row]:
+def rows_of(part: Slice, world: Path, progress: Progress = lambda what, done, total: None) -> list[Row]:
+    """The rows of a slice; those of the embedded world are drawn into `world` once, and read from there.
+
+    Raises:
+        DataError: the folder cannot be read, or has no row of that split.
+    """
     if part.folder is not None:
         rows = read_folder(Path(part.folder), split=part.split)
         return rows[: part.count]

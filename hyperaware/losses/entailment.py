@@ -19,8 +19,8 @@ def entailment(
     """The mean of max(0, phi(parent, child) - eta omega(parent)), in radians; 0 where every child is inside.
 
     phi is the exterior angle, omega the half-aperture with constant K = `min_radius`, eta = `aperture_scale`.
-    Source: E(x -> y) of HySAC (arXiv 2503.12127), after MERU (arXiv 2304.09172). A parent nearer to the root than
-    asinh(2K)/sqrt(c) has a cone of half a turn ("saturated"), and then only its direction is trained.
+    Source: E(x -> y) of HySAC (arXiv 2503.12127), after MERU (arXiv 2304.09172). A parent nearer to the root
+    than asinh(2K)/sqrt(c) has a cone of half a turn ("saturated"), whose width has no gradient.
     """
     excess = cone_excess(parent, child, curv, min_radius=min_radius, aperture_scale=aperture_scale)
     return excess.clamp(min=0).mean()

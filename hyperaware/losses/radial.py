@@ -11,11 +11,11 @@ __all__ = ["radial_order"]
 
 
 def radial_order(root_distances: Sequence[Float[Tensor, "n"]], *, margin: float) -> Float[Tensor, ""]:
-    """The mean hinge max(0, r_i - r_j + m) over neighbouring classes, innermost first; i in one, j in the next.
+    """The mean hinge max(0, r_i - r_j + m) of neighbouring classes, innermost first; i in one, j in the next.
 
-    Every point of a class is compared with every point of the next, not only with its twin: a threshold on the
-    root distance has to separate whole classes. `margin` is a fraction: m = margin * mean root distance of all
-    points given, without gradient, so that the term cannot be met by shrinking or growing everything.
+    Every point of a class is compared with every point of the next, not only with its twin: a threshold on
+    the root distance has to separate whole classes. `margin` is a fraction: m = margin * mean root distance
+    of all points given, without gradient, so that the term cannot be met by shrinking or growing everything.
 
     >>> inner, outer = torch.tensor([1.0, 1.0]), torch.tensor([3.0, 1.0])   # mean 1.5, m = 0.75
     >>> float(radial_order([inner, outer], margin=0.5))                     # (0 + 0.75 + 0 + 0.75) / 4

@@ -4,11 +4,12 @@ It changes CLIP in three things:
 
 1. features are lifted into Lorentz space instead of being normalised;
 2. four contrastive terms join both texts with both pictures of a quadruplet, by geodesic distance;
-3. three entailment terms build a chain of cones: safe text > safe image > unsafe text > unsafe image, so that the
-   distance from the root tells safe from unsafe.
+3. three entailment terms build a chain of cones, safe text > safe image > unsafe text > unsafe image, so that
+   the distance from the root tells safe from unsafe.
 
-`radial_order` adds a fourth thing that is ours and not the paper's: the chain is said in root distances too. It is
-off by default. Weights are those of the paper's unweighted sum; the released code divides by 49, which AdamW ignores.
+`radial_order` adds a fourth thing that is ours and not the paper's: the chain is said in root distances too.
+It is off by default. Weights are those of the paper's unweighted sum; the released code divides it by 49,
+which AdamW ignores.
 """
 
 import math

@@ -30,10 +30,10 @@ class DualEncoder(nn.Module):
 
     * On the `Sphere` the lift is the normalisation, and this is CLIP.
     * In `Lorentz` space a feature f becomes exp_0(alpha f), alpha a learned scale per modality (HySAC,
-      arXiv 2503.12127, section 3; MERU, arXiv 2304.09172). The lift runs in float32 whatever the towers run in.
+      arXiv 2503.12127, section 3; MERU, arXiv 2304.09172).
 
-    Parameters beside the towers: `log_logit_scale`; in Lorentz space also `log_alpha_image`, `log_alpha_text` and
-    `log_curv`. All are stored as logarithms and named so.
+    The lift runs in float32 whatever the towers run in. Parameters beside the towers: `log_logit_scale`; in
+    Lorentz space also `log_alpha_image`, `log_alpha_text` and `log_curv`. All are logarithms and named so.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class DualEncoder(nn.Module):
     # -- from tensors, with gradients --------------------------------------------------------------------
 
     def features_of_tokens(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Projected CLIP features of captions before the lift, (n, dim). Padding on the right needs no mask."""
+        """Projected CLIP features of captions before the lift, (n, dim). Padding at the end needs no mask."""
         return self.clip.get_text_features(input_ids=ids, attention_mask=attention_mask).pooler_output
 
     def features_of_pixels(self, pixels: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class DualEncoder(nn.Module):
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that name these weights, this space, tokenizer and preprocessing.
 
-        Two models with the same fingerprint give the same points, up to rounding. Read from the model each time.
+        Two models with the same fingerprint give the same points, up to rounding. Computed at each call.
         """
         digest = hashlib.sha256(json.dumps(self._weightless_parts(), sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):

@@ -23,12 +23,12 @@ class Preprocess:
     """How pictures become pixels."""
 
     size: int = 224
-    """Side of the square that the model sees, in pixels; also the length of the shortest edge after resizing."""
+    """Side of the square that the model sees, in pixels; the shortest edge is resized to it."""
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
 
     def crop(self, image: Image.Image) -> np.ndarray:
-        """The (size, size, 3) uint8 centre of an RGB picture, resized (bicubic) to a shortest edge of `size`."""
+        """The (size, size, 3) uint8 centre of an RGB picture, after a bicubic resize of its shortest edge."""
         width, height = image.size
         short = min(width, height)
         # The longer edge is truncated, not rounded: that is what CLIP does, and one pixel moves the crop.

@@ -1,8 +1,8 @@
 """From captions to token ids: CLIP's byte-pair encoding, read from a `tokenizer.json`.
 
 The `tokenizers` library does the work; this file only pads to the longest caption of a batch (the towers are
-causal and pool at the end token, so the result is that of padding to 77, several times cheaper) and trains small
-vocabularies in the very same format.
+causal and pool at the end token, so the result is that of padding to 77, several times cheaper) and trains
+small vocabularies in the very same format.
 """
 
 import json
@@ -24,7 +24,7 @@ CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,'!?-"
 
 
 class Tokenizer:
-    """Captions to ids, as CLIP's tokenizer gives them. `context_length` counts the start and the end token."""
+    """Captions to ids, as CLIP's tokenizer gives them. `context_length` counts start and end token."""
 
     def __init__(self, backend: BackendTokenizer, *, context_length: int, eos_id: int, pad_id: int) -> None:
         self.backend = backend
@@ -83,8 +83,9 @@ def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length:
     The end token must not have id 2: transformers' CLIP then falls back to an old way of pooling. Unknown
     characters have a token of their own: CLIP's default, the end token, would cut the caption short.
 
-    The same captions give the same tokenizer. The library's trainer numbers the last characters of words in the
-    order of a randomised hash map and breaks ties by these numbers, so they are given to it in a fixed order.
+    The same captions give the same tokenizer. The library's trainer numbers the last characters of words in
+    the order of a randomised hash map and breaks ties by these numbers, so they are given to it in a fixed
+    order.
     """
     from transformers import CLIPTokenizer
 

@@ -76,9 +76,9 @@ def fit(
 ) -> Result:
     """Train `model` in place and write it to `folder`, with checkpoint.safetensors and log.jsonl beside it.
 
-    A checkpoint follows each measurement on the validation rows. Run again on the same folder after an interruption
-    of any kind, the run goes on from the last one, to the bit on the same machine. `report` receives every line of
-    the log as it is written.
+    A checkpoint follows each measurement on the validation rows. Run again on the same folder after an
+    interruption of any kind, the run goes on from the last one, to the bit on the same machine. `report`
+    receives every line of the log as it is written.
 
     Raises:
         TrainingError: a loss or gradient that is not finite, or a checkpoint of another run.
