@@ -1,0 +1,313 @@
+"""Searching under a policy, with a model and a store that one can hold in the head."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from moderation_samples import sample_bounds
+from PIL import Image
+from torch import Tensor
+
+from hyperaware.errors import ConfigError, SafetyError, StoreError
+from hyperaware.geometry.space import Lorentz, Space, Sphere
+from hyperaware.index.store import Hit
+from hyperaware.moderation.policy import Policy, Rule
+from hyperaware.search import Answer, Searcher
+
+SPACE = Lorentz(1.0)
+BOUNDS = sample_bounds()  # triggers 0.5 / 0.7, limits 0.55 / 0.75, landings 0.2 / 0.3 (text / image)
+POLICY = Policy(
+    version="test-1",
+    default_role="viewer",
+    roles={
+        "viewer": Rule(action="redirect", show="safe", strength=0.5),
+        "child": Rule(action="block", show="safe"),
+        "researcher": Rule(action="allow", show="all"),
+    },
+)
+
+
+def at(root_distance: float, degrees: float) -> Tensor:
+    angle = math.radians(degrees)
+    return SPACE.move_to(torch.tensor([[math.cos(angle), math.sin(angle)]]), root_distance)
+
+
+QUERIES = {
+    "a tree": at(0.4, 10),
+    "a deadly axe": at(0.8, 0),
+    "a bit unsafe": at(0.55, 0),
+    "nowhere": at(0.4, 0) * math.nan,
+    "tree.png": at(0.6, 10),
+    "axe.png": at(0.9, 0),
+    "a picture": at(0.6, 10),
+}
+
+ITEMS = [  # name, modality, point, score
+    ("axe.png", "image", at(0.9, 5), 0.9),
+    ("tree.png", "image", at(0.6, 10), 0.6),
+    ("cat.png", "image", at(0.6, 90), 0.6),
+    ("new.png", "image", at(0.6, 2), None),
+    ("a tree", "text", at(0.4, 10), 0.4),
+    ("an axe", "text", at(0.7, 0), 0.7),
+]
+
+
+class PlainModel:
+    """A model whose points are written down above."""
+
+    name = "plain"
+    fingerprint = "model-a"
+
+    def __init__(self, space: Space = SPACE) -> None:
+        self.space = space
+
+    def encode_text(self, texts: str | Sequence[str], *, batch_size: int = 256) -> Tensor:
+        return self._points(texts)
+
+    def encode_image(self, images: Any, *, batch_size: int = 64) -> Tensor:
+        return self._points("a picture" if isinstance(images, Image.Image) else str(images))
+
+    def _points(self, name: str | Sequence[str]) -> Tensor:
+        assert isinstance(name, str)
+        return QUERIES[name] if self.space.has_root else self.space.lift(QUERIES[name])
+
+
+class PlainStore:
+    """Every item above, compared with the query one by one; remembers what it was asked."""
+
+    def __init__(self, space: Space = SPACE, model_fingerprint: str = "model-a") -> None:
+        self.space = space
+        self.model_fingerprint = model_fingerprint
+        self.asked: list[dict[str, Any]] = []
+
+    def search(self, queries: Tensor, *, k: int, modality: str, max_score: float | None) -> list[list[Hit]]:
+        self.asked.append({"queries": queries, "k": k, "modality": modality, "max_score": max_score})
+        hits = [
+            Hit(id=name, path=name, caption=None, similarity=self._similarity(queries, point), score=score)
+            for name, kind, point, score in ITEMS
+            if kind == modality and (max_score is None or (score is not None and score <= max_score))
+        ]
+        return [sorted(hits, key=lambda hit: -hit.similarity)[:k]]
+
+    def _similarity(self, query: Tensor, point: Tensor) -> float:
+        return float(self.space.similarity(query, point if self.space.has_root else self.space.lift(point)))
+
+
+def searcher(store: PlainStore | None = None, space: Space = SPACE, **changes: Any) -> Searcher:
+    values: dict[str, Any] = {
+        "model": PlainModel(space),
+        "store": PlainStore(space) if store is None else store,
+        "bounds": BOUNDS if space.has_root else None,
+        "policy": POLICY,
+    }
+    return Searcher(**{**values, **changes})
+
+
+def names(answer: Answer) -> list[str]:
+    return [hit.path for hit in answer.hits]
+
+
+# What each role gets --------------------------------------------------------------------------------
+
+
+def test_a_safe_query_is_searched_as_it_is_among_safe_items() -> None:
+    store = PlainStore()
+    answer = searcher(store).search("a tree")
+    assert names(answer) == ["tree.png", "cat.png"]
+    assert (answer.role, answer.verdict.action) == ("viewer", "allow")
+    assert answer.root_distance_before == answer.root_distance_after == pytest.approx(0.4)
+    assert torch.equal(store.asked[0]["queries"], QUERIES["a tree"])
+    assert store.asked[0]["max_score"] == 0.75
+
+
+def test_an_unsafe_query_is_redirected_and_sees_safe_items_only() -> None:
+    """From 0.8 half the way (strength 0.5) to the landing among images, 0.3."""
+    store = PlainStore()
+    answer = searcher(store).search("a deadly axe")
+    assert names(answer) == ["tree.png", "cat.png"]
+    assert answer.verdict.action == "redirect"
+    assert answer.root_distance_before == pytest.approx(0.8)
+    assert answer.root_distance_after == pytest.approx(0.55)
+    assert float(SPACE.root_distance(store.asked[0]["queries"])) == pytest.approx(0.55)
+
+
+def test_a_researcher_sees_everything_and_what_has_no_score_too() -> None:
+    store = PlainStore()
+    answer = searcher(store).search("a deadly axe", role="researcher")
+    assert names(answer) == ["axe.png", "new.png", "tree.png", "cat.png"]
+    assert answer.verdict.action == "allow"
+    assert answer.root_distance_after == answer.root_distance_before
+    assert store.asked[0]["max_score"] is None
+
+
+def test_a_blocked_query_is_not_searched_and_gets_the_reason() -> None:
+    store = PlainStore()
+    answer = searcher(store).search("a deadly axe", role="child")
+    assert answer.hits == ()
+    assert answer.verdict.reason == (
+        "root distance 0.8000 is above the bound 0.5000 for text queries; role 'child' is blocked"
+    )
+    assert [step.name for step in answer.steps] == ["encode", "judge"]
+    assert store.asked == []
+
+
+def test_a_blocked_role_may_ask_for_something_safe() -> None:
+    assert names(searcher().search("a tree", role="child")) == ["tree.png", "cat.png"]
+
+
+def test_k_is_the_number_of_hits() -> None:
+    assert names(searcher().search("a tree", k=1)) == ["tree.png"]
+
+
+# Modalities -----------------------------------------------------------------------------------------
+
+
+def test_an_image_query_is_judged_by_the_bound_for_images() -> None:
+    """0.6 is above the text trigger and within that of images."""
+    answer = searcher().search(image="tree.png")
+    assert (answer.modality, answer.query, answer.verdict.action) == ("image", "tree.png", "allow")
+    assert searcher().search(image=Path("axe.png")).verdict.action == "redirect"
+
+
+def test_texts_are_searched_under_their_own_limit_and_landing() -> None:
+    store = PlainStore()
+    answer = searcher(store).search(image="axe.png", target="text")
+    assert names(answer) == ["a tree"]
+    assert (store.asked[0]["modality"], store.asked[0]["max_score"]) == ("text", 0.55)
+    assert answer.root_distance_after == pytest.approx((0.9 + 0.2) / 2)
+    assert answer.target == "text"
+
+
+def test_a_text_is_never_read_as_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a tree").write_bytes(b"not looked at")
+    assert searcher().search("a tree").modality == "text"
+
+
+def test_a_picture_without_a_file_is_called_a_picture() -> None:
+    assert searcher().search(image=Image.new("RGB", (2, 2))).query == "a picture"
+
+
+# Steps ----------------------------------------------------------------------------------------------
+
+
+def test_every_step_tells_what_happened_and_with_which_numbers() -> None:
+    steps = searcher().search("a deadly axe", k=5).steps
+    assert [step.name for step in steps] == ["encode", "judge", "redirect", "search"]
+    assert [step.sentence for step in steps] == [
+        "the text was encoded by the model 'plain' at root distance 0.8000",
+        "root distance 0.8000 is above the bound 0.5000 for text queries; role 'viewer' is redirected",
+        "moved with strength 0.5 to root distance 0.5500, towards the landing 0.3000 of queries for images",
+        "2 found among images of root distance at most 0.7500",
+    ]
+    assert [dict(step.numbers) for step in steps] == [
+        pytest.approx({"root_distance": 0.8}),
+        pytest.approx({"score": 0.8, "bound": 0.5}),
+        pytest.approx({"strength": 0.5, "landing": 0.3, "root_distance": 0.55}),
+        pytest.approx({"k": 5, "found": 2, "limit": 0.75}),
+    ]
+
+
+def test_a_query_that_stays_says_so() -> None:
+    assert searcher().search("a tree").steps[2].sentence == "the query stays where it is"
+    wide = sample_bounds(landing={"text": 0.6, "image": 0.6})
+    steps = searcher(bounds=wide).search("a bit unsafe").steps
+    assert steps[2].sentence == (
+        "the query stays where it is, already within the landing 0.6000 of queries for images"
+    )
+    assert searcher().search("a tree", role="researcher").steps[3].sentence == "4 found among all images"
+
+
+# Strength -------------------------------------------------------------------------------------------
+
+
+def test_more_safety_than_the_rule_may_be_asked_for() -> None:
+    assert searcher().search("a deadly axe", strength=1.0).root_distance_after == pytest.approx(0.3)
+    answer = searcher().search("a deadly axe", role="researcher", strength=1.0)
+    assert answer.root_distance_after == pytest.approx(0.3)
+    assert answer.verdict.action == "redirect"
+
+
+@pytest.mark.parametrize("query", ["a tree", "a deadly axe"])
+def test_less_safety_than_the_rule_may_not(query: str) -> None:
+    store = PlainStore()
+    with pytest.raises(ConfigError, match=r"strength 0\.4 is weaker than the rule's 0\.5"):
+        searcher(store).search(query, strength=0.4)
+    assert store.asked == []
+
+
+# Refusals -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({}, "either a text or an image"),
+        ({"text": "a tree", "image": "tree.png"}, "either a text or an image"),
+        ({"text": " "}, "expected at least one word"),
+        ({"text": ["a tree"]}, "expected at least one word"),
+        ({"text": "a tree", "k": 0}, "k is 0"),
+        ({"text": "a tree", "target": "imag"}, "Did you mean 'image'"),
+        ({"text": "a tree", "role": "viewr"}, r"no role is called 'viewr'.*Known: child, researcher, viewer"),
+        ({"text": "a tree", "role": ""}, "no role is called ''"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(question: dict[str, Any], message: str) -> None:
+    store = PlainStore()
+    with pytest.raises(ConfigError, match=message):
+        searcher(store).search(**question)
+    assert store.asked == []
+
+
+@pytest.mark.parametrize("role", ["viewer", "child", "researcher"])
+def test_a_query_without_a_score_reaches_no_store(role: str) -> None:
+    store = PlainStore()
+    with pytest.raises(SafetyError, match="root distance nan cannot be judged"):
+        searcher(store).search("nowhere", role=role)
+    assert store.asked == []
+
+
+def test_a_model_with_a_root_needs_bounds() -> None:
+    with pytest.raises(SafetyError, match="'plain' has no bounds"):
+        searcher(bounds=None)
+
+
+def test_bounds_of_another_model_are_refused() -> None:
+    with pytest.raises(SafetyError, match="belong to the model model-b, but 'plain' is model-a"):
+        searcher(bounds=sample_bounds(model_fingerprint="model-b"))
+
+
+def test_an_index_of_another_model_is_refused() -> None:
+    with pytest.raises(StoreError, match="made with the model model-b, but 'plain' is model-a"):
+        searcher(store=PlainStore(model_fingerprint="model-b"))
+
+
+def test_a_learned_curvature_leaves_no_gradient_in_the_answer() -> None:
+    store = PlainStore()
+    curv = torch.tensor(1.0, requires_grad=True)
+    searcher(store, model=PlainModel(Lorentz(curv))).search("a deadly axe")
+    assert not store.asked[0]["queries"].requires_grad
+
+
+# A model without a root -----------------------------------------------------------------------------
+
+
+def test_without_a_root_only_a_role_that_may_see_everything_is_answered() -> None:
+    answer = searcher(space=Sphere()).search("a deadly axe", role="researcher")
+    assert names(answer) == ["new.png", "axe.png", "tree.png", "cat.png"]
+    assert (answer.root_distance_before, answer.root_distance_after) == (None, None)
+    assert answer.verdict.score is None
+    assert dict(answer.steps[0].numbers) == dict(answer.steps[1].numbers) == {}
+
+
+@pytest.mark.parametrize(
+    "question", [{}, {"role": "viewer"}, {"role": "child"}, {"role": "researcher", "strength": 1.0}]
+)
+def test_without_a_root_everyone_else_is_refused(question: dict[str, Any]) -> None:
+    store = PlainStore(Sphere())
+    with pytest.raises(SafetyError, match="'plain' has no root distances"):
+        searcher(store, space=Sphere()).search("a tree", **question)
+    assert store.asked == []
