@@ -22,7 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["ACTIONS", "SHOWN", "Policy", "Rule", "Verdict"]
+__all__ = ["ACTIONS", "SHOWN", "Action", "Policy", "Rule", "Show", "Verdict"]
 
 Action = Literal["allow", "redirect", "block"]
 Show = Literal["safe", "all"]

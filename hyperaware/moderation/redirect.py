@@ -68,8 +68,8 @@ def redirect(
         raise SafetyError(f"the root distance of query {rows[0]} is not finite, so it cannot be judged.")
     exact = before.double()
     triggered = exact > bounds.trigger[query_modality]
-    inner = exact.clamp(max=bounds.landing[target_modality])
-    stated = torch.minimum((1 - strength) * exact + strength * inner, exact)
+    landing = bounds.landing[target_modality]
+    stated = torch.minimum((1 - strength) * exact + strength * landing, exact)
     moves = triggered & (stated < exact)
     landed = space.move_to(queries, stated.to(before.dtype))
     return Redirected(

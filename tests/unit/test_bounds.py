@@ -150,6 +150,12 @@ def test_trigger_limit_and_their_costs() -> None:
     assert (bounds.alpha, bounds.miss_rate) == (0.25, 0.25)
 
 
+def test_an_unsafe_row_exactly_at_the_limit_is_missed() -> None:
+    """As the store shows it: of 0.4, 0.5 and 0.7 two are within the limit 0.5, the outermost safe text."""
+    bounds = measured(quadruplet(unsafe_text=at(0.7, 0.5, 0.3, 0.4)))
+    assert bounds.limit_miss_rate["text"] == pytest.approx(2 / 3)
+
+
 def test_the_landing_is_the_given_one_or_the_inner_edge_of_the_safe_class() -> None:
     assert measured().landing == {"text": measured().safe_text.low_05, "image": measured().safe_image.low_05}
     assert measured(landing={"text": 0.11, "image": 0.22}).landing == {"text": 0.11, "image": 0.22}
