@@ -1,0 +1,217 @@
+"""Measurements as records: one JSON file per run, and mean and spread over the runs of several seeds."""
+
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from hyperaware.data.folder import fingerprint
+from hyperaware.data.quadruplet import Quadruplet, Row
+from hyperaware.errors import DataError, SafetyError
+from hyperaware.evaluation.embed import embed
+from hyperaware.evaluation.examples import Examples
+from hyperaware.evaluation.protocols import Figures, evaluate, labelled
+from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.moderation.bounds import Bounds
+
+__all__ = ["Measurement", "Run", "Spread", "mean_and_spread", "measurement", "read_run", "record"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """The figures of one model on one set of rows, and what one needs to know to make them again."""
+
+    model: str
+    model_fingerprint: str
+    provenance: Mapping[str, Any]
+    """How the model was made, as the model's folder tells it."""
+    seed: int | None
+    """Of training; None where the provenance does not say."""
+    space: Mapping[str, Any]
+    data: str
+    """The folder of the rows."""
+    data_fingerprint: str
+    split: str
+    rows: int
+    failed: Mapping[str, str]
+    """Pictures that could not be read, with the reason; their rows are in no figure."""
+    bounds: Mapping[str, Any] | None
+    figures: Mapping[str, float]
+    """Keys as at the head of `evaluation.protocols`."""
+    command: Sequence[str]
+    versions: Mapping[str, str]
+    machine: str
+    date: str
+    """In UTC, ISO 8601."""
+
+    def save(self, path: str | Path) -> Path:
+        """The path of the JSON file, written whole or not at all; its folder is made if need be."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False, allow_nan=False)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            partial.write_text(text + "\n", encoding="utf-8")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
+
+
+class Measurement(NamedTuple):
+    """A run, and the labelled points that it was computed from (for plots)."""
+
+    run: Run
+    points: Quadruplet
+
+
+def measurement(
+    model: DualEncoder,
+    rows: Sequence[Row],
+    *,
+    data: str | Path,
+    bounds: Bounds | None,
+    batch_size: int = 128,
+    progress: Callable[[int, int], None] | None = None,
+) -> Measurement:
+    """The model measured on rows: decode, embed, evaluate, record. `progress` is told of pictures read.
+
+    Args:
+        data: the folder of the rows, for the record.
+        bounds: the model's own; None for a model without a root, or without bounds.
+
+    Raises:
+        DataError: no row can be used, or a point is not finite.
+        SafetyError: the bounds are another model's.
+    """
+    examples = Examples(rows, model=model, progress=progress)
+    points = labelled(embed(model, examples, batch_size=batch_size), examples.rows)
+    figures = evaluate(points, examples.rows, space=model.space, bounds=bounds)
+    run = record(
+        model,
+        examples.rows,
+        figures,
+        data=data,
+        bounds=bounds,
+        failed={str(p): r for p, r in examples.failed},
+    )
+    return Measurement(run, points)
+
+
+def record(
+    model: DualEncoder,
+    rows: Sequence[Row],
+    figures: Figures,
+    *,
+    data: str | Path,
+    bounds: Bounds | None,
+    failed: Mapping[str, str] | None = None,
+) -> Run:
+    """Figures of a model on rows as a run of this process, at this time, on this machine.
+
+    Raises:
+        SafetyError: the bounds are another model's.
+    """
+    own = model.fingerprint
+    if bounds is not None and bounds.model_fingerprint != own:
+        raise SafetyError(
+            f"the bounds were measured with the model {bounds.model_fingerprint[:12]}, but {model.name!r} is "
+            f"{own[:12]}: their figures would mean nothing. Calibrate this model."
+        )
+    device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type
+    return Run(
+        model=model.name,
+        model_fingerprint=own,
+        provenance=model.provenance,
+        seed=model.provenance.get("seed"),
+        space=model.space.config(),
+        data=str(data),
+        data_fingerprint=fingerprint(rows),
+        split="+".join(sorted({row.split for row in rows})),
+        rows=len(rows),
+        failed=failed or {},
+        bounds=None if bounds is None else asdict(bounds),
+        figures=figures,
+        command=list(sys.argv),
+        versions={
+            "hyperaware": version("hyperaware"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {device}",
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def read_run(path: str | Path) -> Run:
+    """The run that `Run.save` wrote.
+
+    Raises:
+        DataError: the file is missing, is not a run, or is of another format.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a run: {error}.") from error
+    if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
+        raise DataError(f"{path} is not a run of format {FORMAT}; measure again with this version.")
+    expected = {field.name for field in fields(Run)}
+    if document.keys() != expected:
+        raise DataError(f"{path} differs from a run in {sorted(document.keys() ^ expected)}; measure again.")
+    return Run(**document)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One figure over n runs: mean, sample standard deviation (None for one run), least and greatest value."""
+
+    mean: float
+    deviation: float | None
+    low: float
+    high: float
+    n: int
+
+
+def mean_and_spread(runs: Sequence[Run]) -> dict[str, Spread]:
+    """Each figure over runs that differ in the seed of training alone.
+
+    Raises:
+        DataError: no run, runs of differently named models, on different rows or with different figures, or
+            the same weights twice, which would make the spread look smaller than it is.
+    """
+    if not runs:
+        raise DataError("there are no runs, expected at least one.")
+    for what in ("model", "data_fingerprint"):
+        values = sorted({getattr(run, what) for run in runs})
+        if len(values) > 1:
+            raise DataError(
+                f"the runs differ in {what}: {', '.join(values)}. Give runs of different seeds only."
+            )
+    if len({run.model_fingerprint for run in runs}) < len(runs):
+        raise DataError(f"two of {len(runs)} runs are of the same weights; expected one run for each seed.")
+    keys = runs[0].figures.keys()
+    for run in runs:
+        if run.figures.keys() != keys:
+            raise DataError(f"the runs differ in their figures: {sorted(run.figures.keys() ^ keys)[:3]}.")
+    return {key: _spread([float(run.figures[key]) for run in runs]) for key in keys}
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(
+        mean=statistics.fmean(values),
+        deviation=statistics.stdev(values) if len(values) > 1 else None,
+        low=min(values),
+        high=max(values),
+        n=len(values),
+    )
