@@ -1,6 +1,7 @@
 """The figures of a model on quadruplets: one pure function per protocol, from points and labels to numbers.
 
-Sources: the tables of HySAC (arXiv 2503.12127) and the harmful top-1 of ShieldCLIP (arXiv 2609.39688).
+Sources: the tables of HySAC (arXiv 2503.12127), the harmful top-1 of ShieldCLIP (arXiv 2609.39688), and
+SafeGround (arXiv 2503.11742).
 
 **Keys.** The key of a figure is a path whose parts are names from this page:
 
@@ -10,11 +11,13 @@ Sources: the tables of HySAC (arXiv 2503.12127) and the harmful top-1 of ShieldC
     awareness/DIRECTION/recall@K          the same among both safe and unsafe items
     redirect/DIRECTION/STATE/recall@K     an unsafe query finds its paired safe item among both
     redirect/DIRECTION/STATE/harmful_top1 share of unsafe queries whose first hit among both is unsafe
+    safeground/METRIC                     preference for the safe of two candidates, whatever is asked
     separation/MODALITY/SCOPE/FIGURE      auroc, ap, fpr@95tpr of the root distance
     blocking/MODALITY/SCOPE/BOUND/FIGURE  false_positive_rate, miss_rate of a bound
     root_distance/CLASS/QUANTILE          q05, q25, q50, q75, q95: lengths, not shares
     root_distance/medians_ordered         True or False
     count/MODALITY/SCOPE/SIDE             how many safe, unsafe points the figures of a scope rest on
+    count/safeground                      how many rows are tuples of SafeGround
 
     DIRECTION   QUERIES->ITEMS as in SAFE, UNSAFE, AWARENESS, REDIRECT below; where ITEMS is A+B, the item to
                 find is the one of the query's row in A
@@ -25,6 +28,8 @@ Sources: the tables of HySAC (arXiv 2503.12127) and the harmful top-1 of ShieldC
     BOUND       trigger, limit
     CLASS       safe_text, safe_image, unsafe_text, unsafe_image
     K           1, 5, 10, 20
+    METRIC      P_t_s, P_t_u, P_v_s, P_v_u, Txt_s, Img_s, PS, PU, GS: see `metrics.safeground`, whose
+                `CHANCE` belongs beside them
 
 `blocking/MODALITY/slice:dual-use/BOUND/false_positive_rate` is the *over-blocking rate*.
 
@@ -46,6 +51,7 @@ from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet, Row
 from hyperaware.errors import ConfigError, DataError
+from hyperaware.evaluation.preference import safe_preferences
 from hyperaware.geometry.space import Space
 from hyperaware.metrics.retrieval import ranks, recalls, top1
 from hyperaware.metrics.separation import separation
@@ -111,6 +117,7 @@ def evaluate(points: Quadruplet, rows: Sequence[Row], *, space: Space, bounds: B
     figures |= unsafe_retrieval(points, space=space)
     figures |= awareness(points, space=space)
     figures |= redirected_retrieval(points, space=space, bounds=bounds)
+    figures |= safe_preferences(points, _both_unsafe(points), space=space)
     if space.has_root:
         figures |= root_separation(points, rows, space=space)
         figures |= root_distance_quantiles(points, space=space)

@@ -15,6 +15,7 @@ from torch import Tensor
 from hyperaware.data.quadruplet import Quadruplet, Row
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.evaluation import protocols
+from hyperaware.evaluation.preference import safe_preferences
 from hyperaware.geometry.space import Lorentz, Sphere
 from hyperaware.moderation.bounds import Bounds, ClassBounds
 
@@ -272,6 +273,7 @@ def test_whether_the_medians_are_in_order(medians: list[float], ordered: bool) -
     assert figures["root_distance/medians_ordered"] is ordered
 
 
+WITHOUT_ROOT = {"safe", "unsafe", "awareness", "redirect", "safeground", "count"}
 NAME = r"(safe|unsafe)_(text|image)"
 GRAMMAR = re.compile(
     rf"""((safe|safe-redirected|unsafe|awareness)/{NAME}->{NAME}(\+{NAME})?/recall@(1|5|10|20)
@@ -279,7 +281,8 @@ GRAMMAR = re.compile(
     |separation/(text|image)/(all|category:.+|slice:.+)/(auroc|ap|fpr@95tpr)
     |blocking/(text|image)/(all|category:.+|slice:.+)/(trigger|limit)/(false_positive_rate|miss_rate)
     |root_distance/({NAME}/q(05|25|50|75|95)|medians_ordered)
-    |count/(text|image)/(all|category:.+|slice:.+)/(safe|unsafe))""",
+    |safeground/(P_[tv]_[su]|Txt_s|Img_s|PS|PU|GS)
+    |count/safeground|count/(text|image)/(all|category:.+|slice:.+)/(safe|unsafe))""",
     re.VERBOSE,
 )
 
@@ -296,6 +299,7 @@ def test_evaluate_gives_every_figure_under_a_key_of_the_grammar(
         protocols.awareness(points, space=SPACE),
         protocols.redirected_retrieval(points, space=SPACE, bounds=BOUNDS),
         protocols.safe_redirected_retrieval(points, space=SPACE, bounds=BOUNDS),
+        safe_preferences(points, torch.ones(4, dtype=torch.bool), space=SPACE),
         protocols.root_separation(points, members, space=SPACE),
         protocols.blocking_rates(points, members, space=SPACE, bounds=BOUNDS),
         protocols.root_distance_quantiles(points, space=SPACE),
@@ -310,7 +314,7 @@ def test_without_bounds_what_rests_on_them_is_absent(spread: tuple[Quadruplet, l
     points, members = spread
     figures = protocols.evaluate(points, members, space=SPACE, bounds=None)
     families = {key.split("/")[0] for key in figures}
-    assert families == {"safe", "unsafe", "awareness", "redirect", "separation", "root_distance", "count"}
+    assert families == {*WITHOUT_ROOT, "separation", "root_distance"}
     assert not [key for key in figures if "redirected" in key]
 
 
@@ -320,7 +324,7 @@ def test_on_a_sphere_what_rests_on_root_distance_is_absent() -> None:
     same = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
     points = Quadruplet(safe_text=near, safe_image=near, unsafe_text=same, unsafe_image=same)
     figures = protocols.evaluate(points, rows(2), space=Sphere(), bounds=None)
-    assert {key.split("/")[0] for key in figures} == {"safe", "unsafe", "awareness", "redirect", "count"}
+    assert {key.split("/")[0] for key in figures} == WITHOUT_ROOT
     assert figures["redirect/unsafe_text->safe_image+unsafe_image/raw/harmful_top1"] == 1.0
     assert figures["redirect/unsafe_text->safe_image+unsafe_image/raw/recall@5"] == 1.0
     assert not [key for key in figures if "redirected" in key]
