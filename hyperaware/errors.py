@@ -17,10 +17,10 @@ __all__ = [
     "ConfigError",
     "DataError",
     "HyperawareError",
-    "StoreError",
     "MediaError",
     "ModelError",
     "SafetyError",
+    "StoreError",
     "TrainingError",
 ]
 

@@ -18,12 +18,14 @@ from hyperaware.models.preprocess import Preprocess
 from hyperaware.models.tokenizer import Tokenizer
 from hyperaware.options import unknown_name
 
-__all__ = ["SHIPPED", "load", "load_folder", "save", "shipped_folder"]
+__all__ = ["DEFAULT", "SHIPPED", "load", "load_folder", "save", "shipped_folder"]
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 SHIPPED = ("world", "world-hysac", "world-hysac-ordered")
 """Small models inside the package. They know the embedded world and nothing else."""
+DEFAULT = "world-hysac-ordered"
+"""The shipped model that is taken where none is named."""
 
 
 def load(name: str | os.PathLike[str]) -> DualEncoder:

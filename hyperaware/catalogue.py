@@ -1,0 +1,130 @@
+"""An index and the model that it belongs to: `model.json` beside it lets a search find the model itself."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperaware.errors import ConfigError, StoreError
+from hyperaware.geometry.space import space_from_config
+from hyperaware.index.sqlite import SQLiteStore
+from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.models.pretrained import DEFAULT, load, shipped_folder
+from hyperaware.moderation import bounds as bounds_module
+from hyperaware.moderation.bounds import Bounds
+from hyperaware.moderation.policy import Policy
+from hyperaware.search import Searcher
+
+__all__ = [
+    "FILE_NAME",
+    "Reference",
+    "open_model",
+    "open_searcher",
+    "open_store",
+    "own_bounds",
+    "read_reference",
+    "start_store",
+]
+
+FILE_NAME = "model.json"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Which model an index belongs to, and enough of it to open the index without loading the model."""
+
+    model: str
+    """The name of a shipped model, or the absolute path of a model's folder."""
+    fingerprint: str
+    space: dict[str, Any]
+
+
+def read_reference(index: Path) -> Reference:
+    """The reference beside an index.
+
+    Raises:
+        StoreError: there is none, or it is damaged.
+    """
+    path = Path(index) / FILE_NAME
+    try:
+        return Reference(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise StoreError(
+            f"{index} has no {FILE_NAME}: it is no index of hyperaware, or one that was not finished. "
+            f"`hyperaware index add {index} FOLDER` makes one."
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(f"{path} is damaged ({error}). Run `index add` again with --model.") from error
+
+
+def open_store(index: Path) -> SQLiteStore:
+    """The store of an existing index, without its model.
+
+    Raises:
+        StoreError: no index, or a damaged one.
+    """
+    reference = read_reference(index)
+    return SQLiteStore(
+        index,
+        space=space_from_config(reference.space),
+        model_fingerprint=reference.fingerprint,
+        create=False,
+    )
+
+
+def start_store(index: Path, model: DualEncoder) -> SQLiteStore:
+    """The store of a new or existing index, opened with `model`, which it refers to from now on.
+
+    Raises:
+        StoreError: the index was built by another model, or is damaged.
+    """
+    store = SQLiteStore(index, space=model.space, model_fingerprint=model.fingerprint)
+    reference = Reference(
+        model=_spelling(model), fingerprint=store.model_fingerprint, space=store.space.config()
+    )
+    path = Path(index) / FILE_NAME
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(asdict(reference), indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+    return store
+
+
+def _spelling(model: DualEncoder) -> str:
+    if model.folder is None:
+        raise ConfigError("the model lies in no folder, so no search could find it again. Save it first.")
+    folder = model.folder.resolve()
+    return model.name if folder == shipped_folder(model.name).resolve() else str(folder)
+
+
+def open_model(index: Path, name: str | None = None) -> DualEncoder:
+    """The model called `name`; without a name the one that the index refers to, or else the default model."""
+    if name is None:
+        name = read_reference(index).model if (Path(index) / FILE_NAME).exists() else DEFAULT
+    return load(name)
+
+
+def open_searcher(index: Path, *, model: str | None = None, policy: Policy | None = None) -> Searcher:
+    """A searcher over an existing index, with its model, the model's bounds and the default policy.
+
+    Raises:
+        StoreError: no index, or one that was built by another model than `model`.
+        SafetyError: the model has no bounds.
+    """
+    read_reference(index)
+    loaded = open_model(index, model)
+    store = SQLiteStore(index, space=loaded.space, model_fingerprint=loaded.fingerprint, create=False)
+    return Searcher(loaded, store, own_bounds(loaded), Policy.default() if policy is None else policy)
+
+
+def own_bounds(model: DualEncoder) -> Bounds | None:
+    """The bounds in the model's folder; None for a model without a root, which nothing can be judged by.
+
+    Raises:
+        SafetyError: the model has a root and no bounds that were measured with it.
+    """
+    if not model.space.has_root:
+        return None
+    if model.folder is None:
+        raise ConfigError("the model lies in no folder, so it has no bounds. Save it and measure them.")
+    return bounds_module.load(model.folder, model_fingerprint=model.fingerprint)

@@ -1,0 +1,176 @@
+"""`hyperaware evaluate`: the figures of models on rows, as a table, as JSON files and as pictures."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hyperaware.cli.group import BAD_INPUTS
+from hyperaware.cli.parameters import Json, World, world_cache
+from hyperaware.errors import ConfigError
+from hyperaware.terminal import Bars, emit, note, screen
+
+if TYPE_CHECKING:
+    from hyperaware.data.quadruplet import Row
+    from hyperaware.evaluation.runs import Measurement, Run, Spread
+    from hyperaware.models.dual_encoder import DualEncoder
+    from hyperaware.moderation.bounds import Bounds
+
+__all__ = ["evaluate"]
+
+WORLD = "world:"
+WORLD_COUNT = 500
+
+
+def evaluate(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Shipped models, or models' folders.")
+    ],
+    data: Annotated[
+        str, typer.Option(metavar="FOLDER|world:SPLIT", help="The rows to measure on.")
+    ] = "world:test",
+    count: Annotated[
+        int | None, typer.Option(help="Rows to take. [default: a whole folder, 500 of the world]", min=1)
+    ] = None,
+    seed_runs: Annotated[
+        bool,
+        typer.Option("--seed-runs", help="Models of one name are runs of one recipe: give mean and spread."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write the run's record; of several, one file for each."),
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw the figures as PNG files.")] = None,
+    world: World = None,
+    json: Json = False,
+) -> None:
+    """Measure models on the same rows: retrieval, redirect, separation.
+
+    A row whose picture cannot be read is left out of every figure, named and counted:
+    the exit code is then 3.
+    A model without bounds is measured as it is, without a redirect.
+    """
+    from hyperaware.models.pretrained import load
+
+    loaded = [load(name) for name in models]  # before any work: a name may be wrong
+    with Bars() as bars:
+        rows = _rows(data, count, world_cache(world), bars)
+        measured = [_measure(model, rows, data, bars) for model in loaded]
+    runs = [measurement.run for measurement, _ in measured]
+    columns = _columns(runs, seed_runs)
+    written = _write(runs, out) if out is not None else []
+    if plots is not None:
+        written += _draw(measured, columns, plots)
+    if json:
+        emit(_document(runs, columns, seed_runs))
+    else:
+        _print(runs, columns, data, written)
+    if any(run.failed for run in runs):
+        for path, reason in runs[0].failed.items():
+            note(f"failed: {path}: {reason}")
+        raise typer.Exit(BAD_INPUTS)
+
+
+def _rows(data: str, count: int | None, cache: Path, bars: Bars) -> list["Row"]:
+    if not data.startswith(WORLD):
+        from hyperaware.data.folder import read_folder
+
+        return read_folder(Path(data))[:count]
+    from hyperaware.recipes import Slice, rows_of
+    from hyperaware.world import SPLITS
+
+    split = data.removeprefix(WORLD)
+    if split not in SPLITS:
+        from hyperaware.options import unknown_name
+
+        raise unknown_name("split of the world", split, SPLITS)
+    return rows_of(Slice(split=split, count=WORLD_COUNT if count is None else count), cache, bars)
+
+
+def _measure(
+    model: "DualEncoder", rows: list["Row"], data: str, bars: Bars
+) -> tuple["Measurement", "Bounds | None"]:
+    from hyperaware.catalogue import own_bounds
+    from hyperaware.evaluation.runs import measurement
+    from hyperaware.moderation.bounds import FILE_NAME
+
+    bounds = own_bounds(model) if model.folder is not None and (model.folder / FILE_NAME).exists() else None
+    return measurement(
+        model, rows, data=data, bounds=bounds, progress=bars.of(f"read for {model.name}")
+    ), bounds
+
+
+def _columns(runs: Sequence["Run"], seed_runs: bool) -> dict[str, Any]:
+    """Figures, or spreads of figures, by what stands at the head of their column."""
+    if seed_runs:
+        from hyperaware.evaluation.runs import mean_and_spread
+
+        return {
+            name: mean_and_spread([run for run in runs if run.model == name])
+            for name in dict.fromkeys(run.model for run in runs)
+        }
+    names = [run.model for run in runs]
+    titles = [
+        name if names.count(name) == 1 else f"{name} ({run.model_fingerprint[:6]})"
+        for name, run in zip(names, runs, strict=True)
+    ]
+    if len(set(titles)) < len(titles):
+        raise ConfigError(f"a model was given twice: {', '.join(titles)}.")
+    return dict(zip(titles, [run.figures for run in runs], strict=True))
+
+
+def _write(runs: Sequence["Run"], out: Path) -> list[Path]:
+    if len(runs) == 1:
+        return [runs[0].save(out)]
+    return [
+        run.save(out.with_name(f"{out.stem}-{run.model}-{run.model_fingerprint[:6]}{out.suffix}"))
+        for run in runs
+    ]
+
+
+def _draw(
+    measured: Sequence[tuple["Measurement", "Bounds | None"]], columns: dict[str, Any], folder: Path
+) -> list[Path]:
+    from hyperaware.evaluation.plots import redirect_bars, root_distance_histogram
+    from hyperaware.evaluation.protocols import root_distances
+    from hyperaware.geometry.space import space_from_config
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for measurement, bounds in measured:
+        run = measurement.run
+        space = space_from_config(dict(run.space))
+        if space.has_root:
+            path = folder / f"root-distance-{run.model}-{run.model_fingerprint[:6]}.png"
+            distances = root_distances(measurement.points, space=space)
+            drawn.append(root_distance_histogram(path, distances, bounds=bounds, title=run.model))
+    figures = {
+        name: {key: _value(value) for key, value in column.items()} for name, column in columns.items()
+    }
+    drawn.append(redirect_bars(folder / "redirect.png", figures))
+    return drawn
+
+
+def _value(figure: "float | Spread") -> float:
+    return figure if isinstance(figure, int | float) else figure.mean
+
+
+def _document(runs: Sequence["Run"], columns: dict[str, Any], seed_runs: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {"runs": [asdict(run) for run in runs]}
+    if seed_runs:
+        document["spread"] = {
+            name: {key: asdict(spread) for key, spread in column.items()} for name, column in columns.items()
+        }
+    return document
+
+
+def _print(runs: Sequence["Run"], columns: dict[str, Any], data: str, written: Sequence[Path]) -> None:
+    from hyperaware.evaluation.report import Column, table
+
+    out = screen()
+    title = f"{runs[0].rows} rows of {data}"
+    out.print(table([Column(name, figures) for name, figures in columns.items()], title=title))
+    for path in written:
+        out.print(f"Written: {path}", soft_wrap=True)

@@ -1,0 +1,169 @@
+"""`hyperaware search` and `traverse`: what a query finds, and what lies between a picture and the root."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hyperaware.cli.parameters import Json, ModelName
+from hyperaware.errors import ConfigError, DataError
+from hyperaware.terminal import emit, screen, table
+
+if TYPE_CHECKING:
+    from hyperaware.index.store import Hit
+    from hyperaware.search import Answer, Searcher
+
+__all__ = ["search", "traverse"]
+
+
+def search(
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of the index.")],
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What to look for.")] = None,
+    image: Annotated[Path | None, typer.Option(metavar="FILE", help="A picture to look for instead.")] = None,
+    role: Annotated[str | None, typer.Option(help="Who asks. [default: the policy's default role]")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many answers.", min=1)] = 10,
+    strength: Annotated[
+        float | None,
+        typer.Option(help="How far an unsafe query moves: no less than the role's rule.", min=0, max=1),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Also draw the answers as thumbnails.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="Another policy than the package's.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Where the model is now, if its folder was moved.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Search INDEX by a text or a picture, under a policy.
+
+    Every answer says how the query was judged, with the number and the bound, and whether it was redirected.
+    """
+    if (text is None) == (image is None):
+        raise ConfigError('a search needs either a text or --image FILE: hyperaware search INDEX "a rabbit".')
+    from hyperaware.catalogue import open_searcher
+    from hyperaware.moderation.policy import Policy
+
+    searcher = open_searcher(index, model=model, policy=None if policy is None else Policy.read(policy))
+    answer = searcher.search(text, image=image, role=role, k=k, strength=strength)
+    if sheet is not None:
+        _draw(answer, searcher, sheet)
+    if json:
+        emit(document(answer, searcher))
+        return
+    _print(answer, searcher)
+    if sheet is not None:
+        screen().print(f"\nThumbnails: {sheet}", soft_wrap=True)
+
+
+def document(answer: "Answer", searcher: "Searcher") -> dict[str, Any]:
+    """An answer as it is printed by `--json`."""
+    whole = asdict(answer)
+    whole["hits"] = [{**hit._asdict(), "file": _file(hit, searcher)} for hit in answer.hits]
+    whole["steps"] = [step._asdict() for step in answer.steps]
+    return whole
+
+
+def _file(hit: "Hit", searcher: "Searcher") -> str:
+    root = searcher.store.root
+    return hit.path if root is None else str(root / hit.path)
+
+
+def _print(answer: "Answer", searcher: "Searcher") -> None:
+    out = screen()
+    for step in answer.steps:
+        out.print(f"{step.name:>9}  {step.sentence}", soft_wrap=True)
+    if answer.verdict.action == "block":
+        out.print("\nBlocked: nothing was searched.", style="bold red")
+        return
+    rows = [
+        [
+            str(rank),
+            hit.path,
+            hit.caption or "",
+            f"{hit.similarity:.3f}",
+            "-" if hit.score is None else f"{hit.score:.3f}",
+        ]
+        for rank, hit in enumerate(answer.hits, start=1)
+    ]
+    out.print()
+    table(["", "path", "caption", "similarity", "root distance"], rows)
+
+
+def _draw(answer: "Answer", searcher: "Searcher", path: Path) -> None:
+    from hyperaware.evaluation.plots import SheetRow, Shown, sheet
+
+    limit = None if searcher.bounds is None else searcher.bounds.limit[answer.target]
+    shown = []
+    for hit in answer.hits:
+        safe = None if hit.score is None or limit is None else hit.score <= limit
+        shown.append(Shown(_picture(_file(hit, searcher)), safe))
+    query = answer.query if answer.modality == "text" else _picture(answer.query)
+    sheet([SheetRow(query, {answer.role: shown})], path)
+
+
+def _picture(file: str) -> Path | str:
+    """The file, or words in its place where it is gone or damaged: the other answers are drawn anyway."""
+    from hyperaware.errors import MediaError
+    from hyperaware.media.images import decode
+
+    try:
+        decode(file)
+    except MediaError as error:
+        return f"{error.reason}: {file}"
+    return Path(file)
+
+
+def traverse(
+    model: ModelName,
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="Where the way begins.")],
+    pool: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER|FILE.txt",
+            help="The captions that are told on the way: of a folder of data, or one in each line.",
+        ),
+    ],
+    steps: Annotated[int, typer.Option(help="Points on the way.", min=2)] = 50,
+    json: Json = False,
+) -> None:
+    """Walk from PICTURE to the root, and tell the captions passed.
+
+    At each point stands the nearest caption whose cone contains it: from the special to the general.
+    """
+    from hyperaware.models.pretrained import load
+    from hyperaware.traverse import captions_to_root
+
+    captions = _captions(pool)
+    loaded = load(model)
+    if not loaded.space.has_root:
+        raise ConfigError(f"the model {model} lies on a sphere, which has no root to walk to.")
+    stops = captions_to_root(
+        loaded.encode_image(picture)[0],
+        texts=loaded.encode_text(captions),
+        captions=captions,
+        space=loaded.space,
+        steps=steps,
+    )
+    if json:
+        emit({"model": loaded.name, "picture": str(picture), "stops": [asdict(stop) for stop in stops]})
+        return
+    table(["caption", "from root distance"], [[stop.caption, f"{stop.root_distance:.3f}"] for stop in stops])
+
+
+def _captions(pool: Path) -> list[str]:
+    if pool.is_dir():
+        from hyperaware.data.folder import read_folder
+
+        texts = [text for row in read_folder(pool) for text in (row.safe_text, row.unsafe_text)]
+    elif pool.is_file():
+        texts = [line.strip() for line in pool.read_text(encoding="utf-8").splitlines()]
+    else:
+        raise ConfigError(f"{pool} is neither a folder of data nor a file with a caption in each line.")
+    captions = list(dict.fromkeys(text for text in texts if text))
+    if not captions:
+        raise DataError(f"{pool} has no captions.")
+    return captions

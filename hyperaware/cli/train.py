@@ -1,0 +1,152 @@
+"""`hyperaware train` and `hyperaware bounds`: from a recipe or a model's folder to a model that can judge."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hyperaware.cli.parameters import Json, ModelName, World, world_cache
+from hyperaware.terminal import Bars, emit, screen, table
+
+if TYPE_CHECKING:
+    from hyperaware.moderation.bounds import Bounds
+    from hyperaware.recipes import Recipe
+
+__all__ = ["bounds", "train"]
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe (see `hyperaware list recipes`) or a TOML file.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder.")],
+    seed: Annotated[int, typer.Option(help="Seed of the run; the data do not depend on it.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting of the method, or of the loop as training.KEY. May be repeated.",
+        ),
+    ] = None,
+    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Start from another model.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Train on the rows of split `train` of this folder.")
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Rows of split `validation`. [default: --data or the recipe's]"),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Rows of split `calibration`. [default: --data or the recipe's]"),
+    ] = None,
+    world: World = None,
+    json: Json = False,
+) -> None:
+    """Train a model by a recipe, and measure its bounds.
+
+    Interrupted, the same command goes on from the last checkpoint. DIR then holds the model (config.json,
+    model.safetensors, tokenizer.json), bounds.json, and log.jsonl with every term of every tenth step.
+    """
+    from hyperaware import recipes
+    from hyperaware.options import parse_assignments
+    from hyperaware.training.headline import headline
+
+    chosen = _with_data(recipes.read_recipe(recipe), base, data, validation, calibration)
+    chosen = recipes.changed(chosen, parse_assignments(set_ or ()))
+    with Bars() as bars:
+
+        def report(line: dict[str, Any]) -> None:
+            done = line["step"] if "split" in line else line["step"] + 1
+            bars(f"train {chosen.name}", done, chosen.training.steps, headline(line))
+
+        result = recipes.run(
+            chosen, folder=out, world=world_cache(world), seed=seed, report=report, progress=bars
+        )
+    document = {
+        "model": str(out),
+        "recipe": chosen.name,
+        "seed": seed,
+        "steps": result.step,
+        "stopped_early": result.stopped_early,
+        "best_step": result.best_step,
+        "validation": result.figures,
+    }
+    if json:
+        emit(document)
+        return
+    table(["on validation", "value"], [[name, f"{value:.3f}"] for name, value in _shown(result.figures)])
+    screen().print(f"\nThe model is in {out}. Next: hyperaware evaluate {out}", soft_wrap=True)
+
+
+def _with_data(
+    recipe: "Recipe", base: str | None, data: Path | None, validation: Path | None, calibration: Path | None
+) -> "Recipe":
+    from dataclasses import replace
+
+    from hyperaware.recipes import Slice
+
+    folders = {"train": data, "validation": validation or data, "calibration": calibration or data}
+    slices: dict[str, Any] = {
+        part: Slice(split=part, folder=str(path)) for part, path in folders.items() if path is not None
+    }
+    return replace(recipe, base=recipe.base if base is None else base, **slices)
+
+
+def _shown(figures: dict[str, Any]) -> list[tuple[str, float]]:
+    return [(name, value) for name, value in figures.items() if isinstance(value, float)]
+
+
+def bounds(
+    model: ModelName,
+    calibration: Annotated[Path, typer.Option(metavar="FOLDER", help="Rows that no training has seen.")],
+    validation: Annotated[Path, typer.Option(metavar="FOLDER", help="Rows on which the landing is chosen.")],
+    json: Json = False,
+) -> None:
+    """Measure, on your own rows, the bounds that MODEL judges by.
+
+    They are root distances, and are written to its bounds.json.
+
+    The trigger (above which a query is unsafe) and the limit (above which an item is not shown) come from the
+    calibration rows; the landing (where a redirected query goes) is chosen on the validation rows.
+    """
+    from dataclasses import asdict
+
+    from hyperaware.data.folder import read_folder
+    from hyperaware.errors import ConfigError
+    from hyperaware.models.pretrained import SHIPPED, load
+    from hyperaware.recipes import measure_bounds
+
+    if model in SHIPPED:
+        raise ConfigError(
+            f"{model!r} is shipped with the bounds that it was tested with. Save a copy of the model to a "
+            "folder (hyperaware.models.pretrained.save) and give that folder."
+        )
+    loaded = load(model)
+    if not loaded.space.has_root:
+        raise ConfigError(f"the model {model} lies on a sphere, which has no root: nothing can be measured.")
+    measured = measure_bounds(
+        loaded, calibration=read_folder(calibration), validation=read_folder(validation)
+    )
+    path = measured.save(model)
+    if json:
+        emit({"path": str(path), **asdict(measured)})
+        return
+    show_bounds(measured)
+    screen().print(f"\nWritten to {path}", soft_wrap=True)
+
+
+def show_bounds(bounds: "Bounds") -> None:
+    """Print what each bound is, and what it costs."""
+    rows = [
+        [
+            modality,
+            *[f"{getattr(bounds, name)[modality]:.3f}" for name in ("trigger", "limit", "landing")],
+            f"{100 * bounds.trigger_false_positive_rate[modality]:.1f} %",
+            f"{100 * bounds.limit_miss_rate[modality]:.1f} %",
+        ]
+        for modality in ("text", "image")
+    ]
+    head = ["root distance", "trigger", "limit", "landing", "safe above trigger", "unsafe within limit"]
+    table(head, rows, title="Bounds")

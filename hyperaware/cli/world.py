@@ -1,0 +1,64 @@
+"""`hyperaware world`: the embedded world as files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hyperaware.cli.group import example
+from hyperaware.cli.parameters import Json
+from hyperaware.terminal import Bars, emit, screen
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="The embedded world: drawn scenes, fit for work.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command(
+    epilog=example(
+        "hyperaware world export my-world --split train --count 2000",
+        "hyperaware world export shifted --split test --style outline",
+    )
+)
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; made if need be.")],
+    count: Annotated[int, typer.Option(help="Rows: each is a safe scene and its unsafe twin.", min=1)] = 500,
+    split: Annotated[str, typer.Option(help="Which compositions: see `hyperaware list splits`.")] = "train",
+    seed: Annotated[int, typer.Option(help="Another seed, other scenes of the same split.")] = 0,
+    mixed: Annotated[
+        float, typer.Option(help="Share of rows with labels as generated data have them.", min=0, max=1)
+    ] = 0.0,
+    size: Annotated[int, typer.Option(help="Side of the pictures, in pixels.", min=12)] = 96,
+    style: Annotated[str | None, typer.Option(help="Style of drawing; by default the split's.")] = None,
+    json: Json = False,
+) -> None:
+    """Write pictures, captions.jsonl and a contact sheet into FOLDER.
+
+    The same command writes the same bytes, and goes on where it was interrupted. Every verb that takes a
+    folder of data reads such folders, and yours in the same form.
+    """
+    from hyperaware.world import export
+
+    with Bars() as bars:
+        rows = export(
+            folder,
+            count=count,
+            split=split,
+            seed=seed,
+            mixed=mixed,
+            size=size,
+            style=style,
+            progress=bars.of(f"draw {split}"),
+        )
+    if json:
+        from hyperaware.data.folder import fingerprint
+
+        emit({"folder": str(folder), "split": split, "rows": len(rows), "fingerprint": fingerprint(rows)})
+        return
+    out = screen()
+    out.print(f"{len(rows)} rows of {split!r}, {2 * len(rows)} pictures, in {folder}", soft_wrap=True)
+    out.print(f"Look at {folder / 'contact-sheet.png'}", soft_wrap=True)
