@@ -1,4 +1,4 @@
-"""Train the shipped models for several seeds, measure them on the test splits, write the tables, ship one seed.
+"""Train the shipped models for several seeds, measure them on the test splits, write the tables, ship one.
 
     python -m benchmarks.shipped_models                     # seeds 0 1 2; on 2 cores about an hour
     python -m benchmarks.shipped_models --ship 0            # and copy seed 0 into the package
@@ -42,11 +42,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/shipped"), help="where models are trained")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
-    parser.add_argument("--ship", type=int, metavar="SEED", help="copy the models of this seed into the package")
+    parser.add_argument(
+        "--ship", type=int, metavar="SEED", help="copy the models of this seed into the package"
+    )
     arguments = parser.parse_args()
-    for recipe in SHIPPED:  # the first is the base of the others
-        with ThreadPoolExecutor(arguments.jobs) as pool:
-            list(pool.map(lambda seed, recipe=recipe: train(recipe, seed, arguments.runs), arguments.seeds))
+    train_all(arguments.seeds, arguments.runs, jobs=arguments.jobs)
     runs = [
         measured(recipe, seed, split, arguments.runs)
         for split in TESTS
@@ -57,6 +57,20 @@ def main() -> None:
     if arguments.ship is not None:
         for recipe in SHIPPED:
             ship(recipe, arguments.ship, arguments.runs)
+
+
+def train_all(seeds: list[int], runs: Path, *, jobs: int) -> None:
+    """Every recipe for every seed: first the bases, then what starts from them."""
+    base, *others = SHIPPED
+    with ThreadPoolExecutor(jobs) as pool:
+        bases = {seed: pool.submit(train, base, seed, runs) for seed in seeds}
+
+        def follow(recipe: str, seed: int) -> None:
+            bases[seed].result()
+            train(recipe, seed, runs)
+
+        for future in [pool.submit(follow, recipe, seed) for seed in seeds for recipe in others]:
+            future.result()
 
 
 def train(recipe: str, seed: int, runs: Path) -> None:
@@ -98,7 +112,9 @@ def page(runs: list[Run]) -> str:
             Column(name, mean_and_spread([run for run in runs if (run.model, run.split) == (name, split)]))
             for name in SHIPPED
         ]
-        columns += [Column(f"{column.title}, redirected", column.figures, "redirected") for column in columns[1:]]
+        columns += [
+            Column(f"{column.title}, redirected", column.figures, "redirected") for column in columns[1:]
+        ]
         parts.append(f"\n## {heading}\n\n{TESTS[split]} quadruplets.\n\n{markdown(columns, MAIN)}")
         scopes = scope_lines(columns[1 : len(SHIPPED)])
         parts.append(f"\n{markdown(columns[1 : len(SHIPPED)], scopes)}")
@@ -106,7 +122,7 @@ def page(runs: list[Run]) -> str:
 
 
 def ship(recipe: str, seed: int, runs: Path) -> None:
-    """Write the model into the package: half precision, bounds measured again on what is shipped, checksums."""
+    """Write the model into the package: half precision, bounds measured anew, checksums."""
     folder = shipped_folder(recipe)
     shutil.rmtree(folder, ignore_errors=True)
     model = load(runs / f"{recipe}-seed{seed}")
@@ -124,7 +140,9 @@ def ship(recipe: str, seed: int, runs: Path) -> None:
         )
         bounds.save(folder)
     figures = measured(recipe, seed, "test", runs).figures
-    shown = {f"{key} (world:test)": figures[key] for line in sum(MAIN.values(), ()) if (key := line.key) in figures}
+    shown = {
+        f"{key} (world:test)": figures[key] for line in sum(MAIN.values(), ()) if (key := line.key) in figures
+    }
     (folder / "README.md").write_text(card(shipped, figures=shown))
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())

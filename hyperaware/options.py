@@ -43,7 +43,9 @@ def resolve(kind: str, name: str, table: Mapping[str, str]) -> Any:
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{kind} {name!r} points to {target!r}, which cannot be imported: {error}") from error
+        raise ConfigError(
+            f"{kind} {name!r} points to {target!r}, which cannot be imported: {error}"
+        ) from error
 
 
 def parse_assignments(words: Iterable[str]) -> dict[str, str]:

@@ -1,18 +1,21 @@
-"""Models on disk: a folder with config.json, model.safetensors and tokenizer.json. No pickle is written or read."""
+"""Models on disk: folders of config.json, model.safetensors, tokenizer.json. No pickle is written or read."""
 
 import hashlib
 import json
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPModel
 
 from hyperaware.errors import ModelError
 from hyperaware.models.adapters import merged
+from hyperaware.models.card import card
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.preprocess import Preprocess
 from hyperaware.models.tokenizer import Tokenizer
@@ -21,6 +24,7 @@ from hyperaware.options import unknown_name
 __all__ = ["DEFAULT", "SHIPPED", "load", "load_folder", "save", "shipped_folder"]
 
 FORMAT = 1
+CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 SHIPPED = ("world", "world-hysac", "world-hysac-ordered")
 """Small models inside the package. They know the embedded world and nothing else."""
@@ -56,8 +60,10 @@ def verify_checksums(folder: Path) -> None:
     Raises:
         ModelError: a file is missing or differs.
     """
-    lines = (folder / "SHA256SUMS").read_text().splitlines()
-    for expected, name in (line.split("  ") for line in lines):
+    sums = folder / "SHA256SUMS"
+    if not sums.is_file():
+        raise ModelError(f"{sums} is missing: the package is incomplete. Install hyperaware again.")
+    for expected, name in (line.split("  ") for line in sums.read_text().splitlines()):
         path = folder / name
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
             raise ModelError(f"{path} is missing or damaged: its checksum differs. Install hyperaware again.")
@@ -77,7 +83,8 @@ def save(model: DualEncoder, folder: str | os.PathLike[str], *, dtype: torch.dty
     save_file(weights, temporary, metadata={"format": "pt"})
     os.replace(temporary, folder / WEIGHTS)
     model.tokenizer.save_pretrained(folder)
-    (folder / "config.json").write_text(json.dumps(_config(plain), indent=2) + "\n")
+    (folder / CONFIG).write_text(json.dumps(_config(plain), indent=2) + "\n")
+    (folder / "README.md").write_text(card(plain))
 
 
 def _config(model: DualEncoder) -> dict[str, Any]:
@@ -103,6 +110,18 @@ def load_folder(folder: str | os.PathLike[str]) -> DualEncoder:
     """
     folder = Path(folder)
     config = _read_config(folder)
+    try:
+        model = _from_config(config, folder)
+    except (KeyError, TypeError, ValueError, StrictDataclassError) as error:
+        raise ModelError(
+            f"{folder / CONFIG} is incomplete or damaged ({error!r}). Save the model again."
+        ) from error
+    _load_weights(model, folder / WEIGHTS)
+    return model.eval()
+
+
+def _from_config(config: dict[str, Any], folder: Path) -> DualEncoder:
+    """The model without its weights."""
     clip_config = CLIPConfig(**config["clip"])
     text: Any = clip_config.text_config
     tokenizer = Tokenizer.from_pretrained(
@@ -116,24 +135,26 @@ def load_folder(folder: str | os.PathLike[str]) -> DualEncoder:
         tokenizer=tokenizer,
         preprocess=Preprocess.from_config(config["preprocess"]),
     )
+    if config["space"] not in ("sphere", "lorentz"):
+        raise ValueError(f"unknown space {config['space']!r}")
     if config["space"] == "lorentz":
         model.use_lorentz(alpha_image=1.0, alpha_text=1.0)  # the values follow from the file
-    _load_weights(model, folder / WEIGHTS)
     model.name, model.folder, model.provenance = config["name"], folder, config["provenance"]
-    return model.eval()
+    return model
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
+    path = folder / CONFIG
     if not path.is_file():
         raise ModelError(f"{folder} has no config.json: it is not a model folder of hyperaware.")
     try:
-        config = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ModelError(f"{path} is not JSON ({error}). Save the model again.") from error
-    if config.get("format") != FORMAT:
+    found = config.get("format") if isinstance(config, dict) else None
+    if found != FORMAT:
         raise ModelError(
-            f"{path} has format {config.get('format')!r}, this version reads {FORMAT}. "
+            f"{path} has format {found!r}, this version reads {FORMAT}. "
             "Save the model again with this version of hyperaware."
         )
     return config
@@ -146,9 +167,8 @@ def _load_weights(model: DualEncoder, path: Path) -> None:
         weights = load_file(path)
     except SafetensorError as error:
         raise ModelError(f"{path} is not a readable safetensors file ({error}).") from error
-    result = model.load_state_dict({name: t.float() for name, t in weights.items()}, strict=False)
-    if result.missing_keys or result.unexpected_keys:
-        raise ModelError(
-            f"{path} does not fit its config.json: missing {result.missing_keys[:3]}, "
-            f"unexpected {result.unexpected_keys[:3]}."
-        )
+    try:
+        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    except RuntimeError as error:
+        reason = textwrap.shorten(str(error), 300)
+        raise ModelError(f"{path} does not fit its {CONFIG}: {reason} Save the model again.") from error
