@@ -164,6 +164,48 @@ def test_a_redirect_may_cost_safe_queries_their_item() -> None:
     assert after["safe-redirected/safe_text->safe_image/recall@5"] == 1.0
 
 
+def test_triggers_are_the_query_s_and_landings_the_target_s() -> None:
+    """Text 0 (0.6 > 0.5) is moved to 0.3, where its safe picture is; at 0.2 the one at 0.15 would be nearer.
+    Picture 0 (0.6 < 0.7) is not moved and stays with the unsafe text; picture 1 is moved to 0.2, where its
+    safe text is; at 0.3 its unsafe text (0.35) would be nearer."""
+    members = [row("asks"), row("does not", unsafe_text_is_unsafe=False)]
+    texts_ask = Quadruplet(
+        safe_text=on_axes([0.4, 0.4]),
+        safe_image=on_axes([0.3, 0.6]),
+        unsafe_text=on_axes([0.6, 1.0]),
+        unsafe_image=on_axes([0.6, 0.15], axes=[0, 0]),
+    )
+    points = protocols.labelled(texts_ask, members)
+    figures = protocols.redirected_retrieval(points, space=SPACE, bounds=BOUNDS)
+    assert figures[f"redirect/{protocols.REDIRECT[0]}/raw/harmful_top1"] == 1.0
+    assert figures[f"redirect/{protocols.REDIRECT[0]}/redirected/recall@1"] == 1.0
+
+    pictures_ask = Quadruplet(
+        safe_text=on_axes([0.2, 0.2]),
+        safe_image=on_axes([0.5, 0.5]),
+        unsafe_text=on_axes([0.6, 0.35]),
+        unsafe_image=on_axes([0.6, 1.0]),
+    )
+    points = protocols.labelled(pictures_ask, rows(2))
+    figures = protocols.redirected_retrieval(points, space=SPACE, bounds=BOUNDS)
+    assert figures[f"redirect/{protocols.REDIRECT[1]}/redirected/harmful_top1"] == 0.5
+    assert figures[f"redirect/{protocols.REDIRECT[1]}/redirected/recall@1"] == 0.5
+
+
+def test_safe_queries_are_moved_by_the_same_trigger_and_landing() -> None:
+    """Texts 0 and 2 (0.6 > 0.5) are moved to 0.3. There, text 0 has a foreign picture at 0.05 and its own at
+    0.3; text 2 has its own at 0.1 and a foreign one at 0.2 (moved to 0.2, it would be the other way round).
+    Texts 1 and 3 (0.1), alone on their axes, both find the picture nearest to the root, which is row 3's."""
+    points = Quadruplet(
+        safe_text=on_axes([0.6, 0.1, 0.6, 0.1]),
+        safe_image=on_axes([0.6, 0.25, 0.4, 0.1], axes=[0, 0, 2, 2]),
+        unsafe_text=on_axes([1.0] * 4),
+        unsafe_image=on_axes([1.0] * 4),
+    )
+    figures = protocols.safe_redirected_retrieval(points, space=SPACE, bounds=BOUNDS)
+    assert figures["safe-redirected/safe_text->safe_image/recall@1"] == 2 / 4
+
+
 @pytest.fixture
 def spread() -> tuple[Quadruplet, list[Row]]:
     """Four rows; in text one safe distance (0.6) lies above two unsafe ones; pictures are apart."""
