@@ -74,10 +74,10 @@ class SQLiteStore:
     # -- opening -----------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        with self._transaction("DEFERRED"):  # of one moment: another process may be creating it
+        try:
+            # In this order: tables and id come in one transaction, so tables of ours never lack the id.
             if self._is_made() and self._pragma("application_id") != APPLICATION:
                 raise StoreError(f"{self._file}: an SQLite file, but no index of ours. Give another folder.")
-        try:
             journal = self._pragma("journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as error:
@@ -308,11 +308,10 @@ class SQLiteStore:
     # -- care --------------------------------------------------------------------------------------------
 
     def verify(self, *, files: bool = True) -> list[str]:
-        problems, expected = [], []
+        problems, expected = self._damage(), []
+        if problems:
+            return problems
         with self._transaction("DEFERRED"):
-            damage = [line for (line,) in self._db.execute("PRAGMA integrity_check") if line != "ok"]
-            if damage:
-                return [f"{self._file}: {line}" for line in damage]
             dimension, root = self._meta("dimension"), self._meta("root")
             for row in self._db.execute(f"{SELECT} ORDER BY path"):
                 try:
@@ -326,6 +325,16 @@ class SQLiteStore:
         if files and root is not None:  # outside the lock: this may take long
             problems += [p for path, digest in expected if (p := file_problem(path, digest, Path(root)))]
         return problems
+
+    def _damage(self) -> list[str]:
+        with self._lock:
+            try:
+                lines = [line for (line,) in self._db.execute("PRAGMA integrity_check") if line != "ok"]
+            except sqlite3.ProgrammingError as error:
+                raise StoreError(f"{self._file}: {error}.") from error
+            except sqlite3.DatabaseError as error:  # too damaged to be checked
+                lines = [str(error)]
+        return [f"{self._file}: {line}. Index into a new folder." for line in lines]
 
     def close(self) -> None:
         with self._lock:

@@ -245,15 +245,16 @@ def test_search_equals_brute_force(
             assert hit.similarity == pytest.approx(float(similarity), abs=1e-7)
 
 
-@pytest.mark.parametrize("scale", [1e-4, 5.0], ids=["near the root", "far out"])
+@pytest.mark.parametrize(("radius", "spread"), [(1e-4, 1.0), (8.0, 3e-4)], ids=["near the root", "far out"])
 def test_the_order_is_exact_where_float32_products_cannot_tell(
-    store: Store, space: Space, scale: float
+    store: Store, space: Space, radius: float, spread: float
 ) -> None:
-    """Near the root all products round to -1 in float32; far out they lose all but their first digits."""
-    vectors = points(space, 200, seed=5, scale=scale)
+    """Near the root all products round to -1 in float32; in a crowd far out they lose their last digits."""
+    noise = torch.randn(200, DIM, generator=torch.Generator().manual_seed(5))
+    vectors = space.lift(radius * (torch.ones(DIM) / DIM**0.5 + spread * noise))
     items = {item_id(str(i)): picture(str(i), vector) for i, vector in enumerate(vectors)}
     store.add(items.values())
-    queries = vectors[:5]
+    queries = vectors[:20]
     for query, hits in zip(
         queries, store.search(queries, k=4, modality="image", max_score=None), strict=True
     ):
@@ -305,6 +306,16 @@ def test_wrong_questions_are_refused(store: Store, space: Space) -> None:
         with pytest.raises(StoreError, match="expected finite points"):
             store.search(queries, k=1, modality="image", max_score=None)
     assert store.search(torch.empty(0, DIM), k=1, modality="image", max_score=None) == []
+
+
+def test_a_removed_item_leaves_its_place_to_the_next(store: Store, space: Space) -> None:
+    store.add([picture(str(number), vector) for number, vector in enumerate(points(space, 100))])
+    query = points(space, 1, seed=1)
+    (ranked,) = store.search(query, k=100, modality="image", max_score=None)
+    for place in range(3):
+        store.remove([ranked[place].id])
+        (hits,) = store.search(query, k=1, modality="image", max_score=None)
+        assert [hit.id for hit in hits] == [ranked[place + 1].id]
 
 
 def test_an_item_that_fails_later_is_found_no_more(store: Store, space: Space) -> None:
@@ -482,5 +493,6 @@ def test_verify_names_what_is_wrong(store: Store, space: Space, tmp_path: Path) 
 
 def test_a_closed_store_says_so(store: Store) -> None:
     store.close()
-    with pytest.raises(StoreError, match="closed"):
-        store.status()
+    for ask in (store.status, store.verify, lambda: store.get("a"), lambda: store.remove(["a"])):
+        with pytest.raises(StoreError, match="closed"):
+            ask()
