@@ -18,13 +18,15 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import torch
+
 from hyperaware.data.folder import read_folder
 from hyperaware.evaluation.report import MAIN, Column, markdown, scope_lines
 from hyperaware.evaluation.runs import Run, mean_and_spread, measurement, read_run
 from hyperaware.models.card import card
 from hyperaware.models.pretrained import SHIPPED, load, save, shipped_folder
 from hyperaware.moderation import bounds as bounds_module
-from hyperaware.recipes import measure_bounds
+from hyperaware.recipes import measure_bounds, read_recipe
 from hyperaware.world import export
 
 RESULTS = Path(__file__).parent / "results"
@@ -126,9 +128,8 @@ def ship(recipe: str, seed: int, runs: Path) -> None:
     folder = shipped_folder(recipe)
     shutil.rmtree(folder, ignore_errors=True)
     model = load(runs / f"{recipe}-seed{seed}")
-    model.provenance = {**model.provenance, "shipped": True, "base": "world" if recipe != "world" else None}
-    import torch
-
+    made = read_recipe(recipe)
+    model.provenance |= {"shipped": True, "base": made.base, "rows": made.train.name}
     save(model, folder, dtype=torch.float16)
     shipped = load(folder)
     if shipped.space.has_root:

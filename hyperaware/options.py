@@ -1,6 +1,6 @@
 """Names and settings: turn a name into an object, and override a frozen dataclass from `key=value` words.
 
-A name is a row in a package's table (strings only) or `module:attribute`. It never comes from an HTTP request.
+A name is a row in a package's table (strings only) or `module:attribute`, and never comes from a request.
 """
 
 import dataclasses

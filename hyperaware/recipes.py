@@ -53,6 +53,11 @@ class Slice:
     seed: int = 0
     """Seed of the world's rows. Not the seed of training: runs are compared on the same data."""
 
+    @property
+    def name(self) -> str:
+        """`world:SPLIT`, or the folder."""
+        return f"world:{self.split}" if self.folder is None else self.folder
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -152,6 +157,7 @@ def run(
         "base_fingerprint": model.fingerprint if recipe.base else None,
         "seed": seed,
         "steps": recipe.training.steps,
+        "rows": recipe.train.name,
         "data": fingerprint(rows["train"]),
     }
     examples = {

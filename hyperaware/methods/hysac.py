@@ -79,8 +79,8 @@ class HySAC:
     """Dropout before the adapters (released code)."""
     radial_order: float = 0.0
     """Weight of our radial order term. Not in the paper."""
-    radial_margin: float = 0.3
-    """Its margin, as a fraction of the mean root distance."""
+    radial_margin: tuple[float, float, float] = (0.3, 0.3, 0.3)
+    """Its margins from class to class outwards, as fractions of the mean root distance."""
 
     name = "hysac"
     selection = (

@@ -76,12 +76,12 @@ def test_the_safety_weight_is_that_of_the_cones_unless_it_is_given(given: Any, e
 def test_radial_order_is_off_and_adds_one_term_when_it_is_on() -> None:
     points = random_points(5, 4)
     faithful = terms(HySAC(), points)
-    ordered = terms(HySAC(radial_order=0.7, radial_margin=0.2), points)
+    ordered = terms(HySAC(radial_order=0.7, radial_margin=(0.1, 0.2, 0.3)), points)
     assert HySAC().radial_order == 0.0
     assert ordered.keys() - faithful.keys() == {"radial_order"}
     assert all(torch.equal(ordered[name], term) for name, term in faithful.items())
     outwards = (points.safe_text, points.safe_image, points.unsafe_text, points.unsafe_image)
-    expected = radial_order([SPACE.root_distance(part) for part in outwards], margin=0.2)
+    expected = radial_order([SPACE.root_distance(part) for part in outwards], margin=(0.1, 0.2, 0.3))
     torch.testing.assert_close(ordered["radial_order"], expected)
     assert HySAC(radial_order=0.7).weight("radial_order") == 0.7
 
