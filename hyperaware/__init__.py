@@ -9,6 +9,7 @@ Importing this package imports nothing heavy: torch and the rest come with the f
 """
 
 import importlib
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,9 +50,19 @@ def __getattr__(name: str) -> Any:
     elif name == "load":
         value = importlib.import_module("hyperaware.models.pretrained").load
     else:
-        value = importlib.import_module(f"hyperaware.{name}")
+        value = _whole(f"hyperaware.{name}")
     globals()[name] = value
     return value
+
+
+def _whole(name: str) -> types.ModuleType:
+    """A module; of a package all modules, so that `ha.moderation.bounds` is there without another import."""
+    import pkgutil
+
+    module = importlib.import_module(name)
+    for part in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        importlib.import_module(f"{name}.{part.name}")
+    return module
 
 
 def __dir__() -> list[str]:

@@ -108,4 +108,4 @@ def _parse(command: object, words: list[str]) -> None:
 def test_links_to_files_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-        assert (ROOT / name).parent.joinpath(target).exists(), f"{name} links to {target}"
+        assert (ROOT / name).parent.joinpath(target.strip()).exists(), f"{name} links to {target}"

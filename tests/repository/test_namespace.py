@@ -1,6 +1,8 @@
 """The public namespace: every `__all__` is sorted, complete in what it names, and names nothing private."""
 
 import importlib
+import subprocess
+import sys
 
 import pytest
 from sources import modules
@@ -40,6 +42,13 @@ def test_the_package_offers_its_packages_and_modules() -> None:
 def test_an_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'hyperaware' has no attribute 'serch'"):
         _ = hyperaware.serch  # type: ignore[attr-defined]
+
+
+def test_modules_of_packages_are_there_in_a_fresh_interpreter() -> None:
+    named = "ha.moderation.bounds.load.__name__, ha.index.sqlite.SQLiteStore.__name__"
+    code = f"import hyperaware as ha; print({named})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "load SQLiteStore\n"
 
 
 def test_modules_and_load_come_on_demand() -> None:
