@@ -297,17 +297,19 @@ def test_a_picture_that_the_encoder_cannot_take_fails_alone(
     assert report.failed == [(f"{bad}.png", "encoder: ValueError: a picture that this encoder cannot take")]
 
 
-def test_an_encoder_that_takes_nothing_stops_the_run_and_spoils_no_item(
-    store: SQLiteStore, model: Means, folder: Path
+@pytest.mark.parametrize("batches", [0, 1], ids=["from the start", "from the second batch"])
+def test_an_encoder_that_takes_nothing_more_stops_the_run_and_spoils_no_item(
+    store: SQLiteStore, model: Means, folder: Path, batches: int
 ) -> None:
     for number in range(4):
         draw(folder / f"{number}.png", (number, 0, 0))
     ingest(store, model, folder)
     for number in range(4):
         draw(folder / f"{number}.png", (0, number, 9))
-    model.broken = lambda image: True
+    model.batches = []
+    model.broken = lambda image: len(model.batches) == batches
     with pytest.raises(ValueError, match="cannot take"):
-        ingest(store, model, folder)
+        ingest(store, model, folder, batch_size=2)
     assert store.status().by_state == {"ok": 4}
 
 
