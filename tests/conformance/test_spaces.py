@@ -11,7 +11,7 @@ from hyperaware.errors import ConfigError
 from hyperaware.geometry import Lorentz, Space, Sphere, space_from_config
 from hyperaware.geometry.space import SPACES
 
-EXAMPLES = [Sphere(), Lorentz(0.1), Lorentz(1.0), Lorentz(10), Lorentz(torch.tensor(2.0))]
+EXAMPLES: list[Space] = [Sphere(), Lorentz(0.1), Lorentz(1.0), Lorentz(10), Lorentz(torch.tensor(2.0))]
 
 
 @pytest.fixture(params=EXAMPLES, ids=lambda space: f"{space.name}-{space.config().get('curv', '')}")

@@ -145,7 +145,7 @@ def test_distance_on_one_ray_is_the_difference_of_root_distances(at: Setting) ->
     v = at.tangents(0).double()
     x, y = (lorentz.exp_map0(v * factor, at.curv).to(at.dtype) for factor in (0.6, 1.0))
     expected = lorentz.root_distance(y, at.curv) - lorentz.root_distance(x, at.curv)
-    close(lorentz.distance(x, y, at.curv), expected, relative=16 * at.eps * (1 + math.exp(0.6 * at.scale)))
+    close(lorentz.distance(x, y, at.curv), expected, relative=4 * at.eps * (1 + math.exp(0.6 * at.scale)))
 
 
 def test_inner_product_is_minus_the_cosh_of_the_distance(at: Setting) -> None:
@@ -308,6 +308,7 @@ def test_half_aperture(curv: float, dtype: torch.dtype) -> None:
     expected = torch.tensor([math.pi / 2] * 3 + [math.pi / 6, math.asin(0.25)], dtype=dtype)
     close(lorentz.half_aperture(norm, curv), expected, absolute=1e-3 * (dtype is torch.float32) + 1e-7)
     close(lorentz.half_aperture(norm[3:], curv), expected[3:], relative=8 * torch.finfo(dtype).eps)
+    close(lorentz.half_aperture(norm[2:3] * 1.005, curv), math.asin(1 / 1.005), relative=1e-5)
     assert lorentz.half_aperture(norm[3:4], curv, min_radius=0.2).item() == pytest.approx(
         math.pi / 2, abs=1e-3
     )
@@ -315,17 +316,22 @@ def test_half_aperture(curv: float, dtype: torch.dtype) -> None:
 
 def test_a_point_is_in_its_own_cone_and_the_root_contains_everything(at: Setting) -> None:
     x = at.points(0)
-    assert lorentz.exterior_angle(x, x.clone(), at.curv).eq(0).all()
+    for point in (x, x.abs(), -x.abs()):
+        assert lorentz.exterior_angle(point, point.clone(), at.curv).eq(0).all()
     root = torch.zeros_like(x)
     close(lorentz.exterior_angle(root, x, at.curv), math.pi / 2, relative=at.eps)
     assert (lorentz.cone_excess(root, x, at.curv) <= at.eps).all()
 
 
-def test_aperture_scale_widens_the_cone(curv: float, dtype: torch.dtype) -> None:
+def test_aperture_scale_and_min_radius_widen_the_cone(curv: float, dtype: torch.dtype) -> None:
     x, y = Setting(dtype, curv, 1.0).points(0), Setting(dtype, curv, 1.0).points(1)
     narrow = lorentz.cone_excess(x, y, curv, aperture_scale=0.5)
     wide = lorentz.cone_excess(x, y, curv, aperture_scale=1.5)
     close(narrow - wide, lorentz.half_aperture(x, curv), absolute=16 * torch.finfo(dtype).eps)
+    wider = lorentz.cone_excess(x, y, curv, min_radius=0.15)
+    expected = lorentz.exterior_angle(x, y, curv) - lorentz.half_aperture(x, curv, min_radius=0.15)
+    assert torch.equal(wider, expected)
+    assert (wider < lorentz.cone_excess(x, y, curv)).all()
 
 
 # Curvature
@@ -358,8 +364,7 @@ def test_curvature_is_a_gauge(at: Setting, a: float) -> None:
     close(apertures[1], apertures[0], relative=64 * at.eps * size)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_curvature_may_be_a_tensor(at: Setting, seed: int) -> None:
-    x, y, c = at.points(seed), at.points(seed + 1), torch.tensor(at.curv, dtype=at.dtype)
+def test_curvature_may_be_a_tensor(at: Setting) -> None:
+    x, y, c = at.points(0), at.points(1), torch.tensor(at.curv, dtype=at.dtype)
     close(lorentz.pairwise_distance(x, y, c), lorentz.pairwise_distance(x, y, at.curv), relative=16 * at.eps)
     close(lorentz.cone_excess(x, y, c), lorentz.cone_excess(x, y, at.curv), absolute=64 * at.eps)

@@ -41,6 +41,11 @@ def test_fpr_at_tpr_counts_ties_at_the_threshold_as_caught() -> None:
     assert fpr_at_tpr(*case([0.5, 0.1], [0.5, 0.9])) == 0.5
 
 
+def test_fpr_at_tpr_sees_every_threshold_even_on_a_straight_curve() -> None:
+    """Both classes at 0.9, 0.5 and 0.1: the corner (2/3, 2/3) lies on the diagonal, and still counts."""
+    assert fpr_at_tpr(*case([0.9, 0.5, 0.1], [0.9, 0.5, 0.1]), tpr=0.5) == pytest.approx(2 / 3)
+
+
 def test_a_rate_that_is_met_exactly_is_met() -> None:
     """19 of 20 is 0.95: the last unsafe item need not be caught."""
     scores, labels = case([0.5], [0.0] + [1.0] * 19)
