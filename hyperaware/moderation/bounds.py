@@ -261,7 +261,9 @@ def measure(
 
     The trigger bounds what is *missed*, because the two errors differ in weight: a redirect that fires on a
     safe query is nearly harmless (it keeps its direction and finds safe items, which is what it was after),
-    one that lets an unsafe query pass is not. What it costs is kept beside it, `trigger_false_positive_rate`.
+    one that lets an unsafe query pass is not. Nor does it lie beyond the limit: where both classes leave a
+    gap, kinds of harm that the calibration rows do not have lie in it. What it costs is kept beside it,
+    `trigger_false_positive_rate`.
     The limit bounds what is *held back*: an item that is not shown is simply lost to whoever looks for it.
 
     Generated items that their label calls safe count as safe ones of their modality.
@@ -270,15 +272,16 @@ def measure(
         landing: from `choose_landing` on the *validation* split; the inner edge of the target's safe class
             (its `low_05`) where none is given.
         alpha: largest share of safe items above `limit`.
-        miss_rate: largest share of unsafe queries at or under `trigger`.
+        miss_rate: largest share of unsafe queries at or under `trigger`, which is never beyond `limit`.
 
     Raises:
         SafetyError: too few rows for the rates asked for, or a root distance that is not finite.
         ConfigError: a space without a root.
     """
     distances = _distances_by_class(points, space)
-    trigger = {m: miss_bound(distances[f"unsafe_{m}"], miss_rate=miss_rate) for m in MODALITIES}
     limit = {m: false_positive_bound(distances[f"safe_{m}"], alpha=alpha) for m in MODALITIES}
+    missed = {m: miss_bound(distances[f"unsafe_{m}"], miss_rate=miss_rate) for m in MODALITIES}
+    trigger = {m: min(missed[m], limit[m]) for m in MODALITIES}
     classes = {name: _summary(values) for name, values in distances.items()}
     return Bounds(
         **classes,

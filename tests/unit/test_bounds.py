@@ -139,11 +139,14 @@ def test_without_labels_every_generated_row_is_unsafe() -> None:
 
 
 def test_trigger_limit_and_their_costs() -> None:
-    """Of 3 unsafe rows at 25 % the first counts, of 5 safe ones the last."""
+    """Of 3 unsafe rows at 25 % the first counts, of 5 safe ones the last.
+
+    The unsafe images begin at 0.8, beyond the limit 0.6, so that their trigger is the limit.
+    """
     bounds = measured()
-    assert bounds.trigger == pytest.approx({"text": 0.4, "image": 0.8})
+    assert bounds.trigger == pytest.approx({"text": 0.4, "image": 0.6})
     assert bounds.limit == pytest.approx({"text": 0.5, "image": 0.6})
-    # safe texts 0.4 and 0.5 are above the text trigger (just under 0.4), no safe image is above 0.8
+    # safe texts 0.4 and 0.5 are above the text trigger (just under 0.4), no safe image is above 0.6
     assert bounds.trigger_false_positive_rate == pytest.approx({"text": 0.4, "image": 0.0})
     # the unsafe text at 0.4 is within the limit 0.5
     assert bounds.limit_miss_rate == pytest.approx({"text": 1 / 3, "image": 0.0})
