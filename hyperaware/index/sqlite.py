@@ -26,6 +26,8 @@ FILE = "index.sqlite"
 APPLICATION = 0x48594157
 """SQLite's application id of our files: "HYAW"."""
 SCHEMA = 1
+PATIENCE = 60.0
+"""Seconds to wait for another process that is writing."""
 PART = 500
 """Rows per statement or conversion: far under SQLite's limit of variables, and little memory."""
 
@@ -62,7 +64,9 @@ class SQLiteStore:
             raise StoreError(f"{folder}: no index here (no {FILE}). Build it first, or check the path.")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self._file, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                self._file, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            )
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{self._file}: the index cannot be opened: {error}.") from error
         try:
@@ -78,7 +82,7 @@ class SQLiteStore:
             # In this order: tables and id come in one transaction, so tables of ours never lack the id.
             if self._is_made() and self._pragma("application_id") != APPLICATION:
                 raise StoreError(f"{self._file}: an SQLite file, but no index of ours. Give another folder.")
-            journal = self._pragma("journal_mode = WAL")
+            journal = self._journal()
             self._db.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as error:
             raise StoreError(f"{self._file}: {error}.") from error
@@ -88,6 +92,18 @@ class SQLiteStore:
             if not self._is_made():
                 self._create()
             self._check()
+
+    def _journal(self) -> str:
+        """The journal mode after asking for a write-ahead log."""
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._pragma("journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                # For this statement SQLite does not wait itself while another process makes the same index.
+                if "locked" not in str(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
 
     def _is_made(self) -> bool:
         return self._db.execute("SELECT 1 FROM sqlite_master").fetchone() is not None

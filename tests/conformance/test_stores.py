@@ -1,107 +1,23 @@
-"""What every store of the table must satisfy. The oracle is a dictionary, searched by brute force in
-float64."""
+"""What every store of the table must keep, refuse, show to others and still hold after any history."""
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from store_samples import DIM, brute_force, failed, picture, points, random_items, same
 
-from hyperaware.errors import SafetyError, StoreError
-from hyperaware.geometry.space import Lorentz, Space, Sphere
+from hyperaware.errors import StoreError
+from hyperaware.geometry.space import Lorentz, Space
 from hyperaware.index import STORES
-from hyperaware.index.exact import SPARE
 from hyperaware.index.store import Item, Store, item_id
 from hyperaware.media.images import content_hash
 from hyperaware.options import resolve
 
-SPACES: dict[str, Space] = {"lorentz": Lorentz(0.7), "sphere": Sphere()}
-DIM = 5
-
 Open = Callable[..., Store]
-
-
-@pytest.fixture(params=STORES)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(params=SPACES)
-def space(request: pytest.FixtureRequest) -> Space:
-    return SPACES[request.param]
-
-
-@pytest.fixture
-def open_store(kind: str, space: Space, tmp_path: Path) -> Iterator[Open]:
-    """Opens the store under test, again and again if wanted: always the same index."""
-    opened: list[Store] = []
-
-    def open_it(*, space: Space = space, model_fingerprint: str = "model-a", create: bool = True) -> Store:
-        store = resolve("store", kind, STORES)(
-            tmp_path / "index", space=space, model_fingerprint=model_fingerprint, create=create
-        )
-        opened.append(store)
-        return store
-
-    yield open_it
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(open_store: Open) -> Store:
-    return open_store()
-
-
-def points(space: Space, count: int, seed: int = 0, scale: float = 1.0) -> Tensor:
-    return space.lift(scale * torch.randn(count, DIM, generator=torch.Generator().manual_seed(seed)))
-
-
-def picture(name: str, vector: Tensor, score: float | None = 0.5, caption: str | None = None) -> Item:
-    return Item(
-        id=item_id(name),
-        path=name,
-        modality="image",
-        caption=caption,
-        content_hash=content_hash(name.encode()),
-        vector=vector,
-        score=score,
-        state="unscored" if score is None else "ok",
-    )
-
-
-def failed(name: str) -> Item:
-    return Item(id=item_id(name), path=name, modality="image", state="failed", reason="truncated: cut")
-
-
-def brute_force(
-    items: dict[str, Item], query: Tensor, space: Space, *, k: int, modality: str, max_score: float | None
-) -> list[str]:
-    allowed = [
-        item
-        for item in items.values()
-        if item.modality == modality
-        and item.vector is not None
-        and (max_score is None or (item.score is not None and item.score <= max_score))
-    ]
-    if not allowed:
-        return []
-    vectors = torch.stack([item.vector for item in allowed]).double()
-    products = (space.product_items(vectors) * space.product_queries(query.double()[None])).sum(dim=1)
-    ranked = sorted(zip((-products).tolist(), [item.id for item in allowed], strict=True))
-    return [id for _, id in ranked[:k]]
-
-
-def same(item: Item, other: Item | None) -> bool:
-    if other is None or (item.vector is None) != (other.vector is None):
-        return False
-    vectors = item.vector is None or other.vector is None or torch.equal(item.vector, other.vector)
-    names = ("id", "path", "modality", "caption", "content_hash", "score", "state", "reason")
-    return vectors and all(getattr(item, name) == getattr(other, name) for name in names)
 
 
 # -- keeping ---------------------------------------------------------------------------------------------
@@ -162,6 +78,24 @@ def test_removing_counts_what_was_there(store: Store, space: Space) -> None:
     assert list(store.contents("image")) == [item_id("b")]
 
 
+def test_a_removed_item_leaves_its_place_to_the_next(store: Store, space: Space) -> None:
+    store.add([picture(str(number), vector) for number, vector in enumerate(points(space, 100))])
+    query = points(space, 1, seed=1)
+    (ranked,) = store.search(query, k=100, modality="image", max_score=None)
+    for place in range(3):
+        store.remove([ranked[place].id])
+        (hits,) = store.search(query, k=1, modality="image", max_score=None)
+        assert [hit.id for hit in hits] == [ranked[place + 1].id]
+
+
+def test_an_item_that_fails_later_is_found_no_more(store: Store, space: Space) -> None:
+    (vector,) = points(space, 1)
+    store.add([picture("a.png", vector)])
+    store.add([failed("a.png")])
+    assert store.search(vector[None], k=1, modality="image", max_score=None) == [[]]
+    assert same(failed("a.png"), store.get(item_id("a.png")))
+
+
 # -- identity --------------------------------------------------------------------------------------------
 
 
@@ -201,129 +135,6 @@ def test_a_space_whose_curvature_is_being_learned_is_taken_by_its_value(kind: st
     (hits,) = store.search(points(learned, 1), k=1, modality="image", max_score=None)
     store.close()
     assert hits[0].similarity == pytest.approx(0, abs=1e-6)
-
-
-# -- searching -------------------------------------------------------------------------------------------
-
-
-def random_items(space: Space, count: int, seed: int) -> dict[str, Item]:
-    """Pictures and texts of every state; every third vector is a copy of an earlier one, every score a
-    tenth."""
-    choose = random.Random(seed)
-    vectors = points(space, count, seed)
-    items = []
-    for number in range(count):
-        if number % 3 == 2:
-            vectors[number] = vectors[choose.randrange(number)]
-        name = f"{choose.random()}.png"  # ids in another order than insertion
-        score = choose.choice([None, 0.1, 0.2, 0.3, 0.4, 0.5])
-        modality = choose.choice(["image", "image", "text"])
-        item = picture(name, vectors[number].clone(), score=score)
-        items.append(replace(item, id=item_id(name, modality), modality=modality))
-    items += [failed(f"{number}.broken") for number in range(3)]
-    return {item.id: item for item in items}
-
-
-@pytest.mark.parametrize("k", [1, 7, 1000])
-@pytest.mark.parametrize("max_score", [None, 0.3, 0.05, float("inf")])
-@pytest.mark.parametrize("modality", ["image", "text"])
-def test_search_equals_brute_force(
-    store: Store, space: Space, k: int, max_score: float | None, modality: str
-) -> None:
-    items = random_items(space, 120, seed=k)
-    store.add(items.values())
-    copy = next(item.vector for item in items.values() if item.vector is not None)
-    queries = torch.cat([points(space, 3, seed=99), copy[None]])
-    answers = store.search(queries, k=k, modality=modality, max_score=max_score)
-    for query, hits in zip(queries, answers, strict=True):
-        expected = brute_force(items, query, space, k=k, modality=modality, max_score=max_score)
-        assert [hit.id for hit in hits] == expected
-        for hit in hits:
-            item = items[hit.id]
-            assert (hit.path, hit.caption, hit.score) == (item.path, item.caption, item.score)
-            similarity = space.similarity(query.double()[None], item.vector.double()[None])
-            assert hit.similarity == pytest.approx(float(similarity), abs=1e-7)
-
-
-@pytest.mark.parametrize(("radius", "spread"), [(1e-4, 1.0), (8.0, 3e-4)], ids=["near the root", "far out"])
-def test_the_order_is_exact_where_float32_products_cannot_tell(
-    store: Store, space: Space, radius: float, spread: float
-) -> None:
-    """Near the root all products round to -1 in float32; in a crowd far out they lose their last digits."""
-    noise = torch.randn(200, DIM, generator=torch.Generator().manual_seed(5))
-    vectors = space.lift(radius * (torch.ones(DIM) / DIM**0.5 + spread * noise))
-    items = {item_id(str(i)): picture(str(i), vector) for i, vector in enumerate(vectors)}
-    store.add(items.values())
-    queries = vectors[:20]
-    for query, hits in zip(
-        queries, store.search(queries, k=4, modality="image", max_score=None), strict=True
-    ):
-        expected = brute_force(items, query, space, k=4, modality="image", max_score=None)
-        assert [hit.id for hit in hits] == expected
-
-
-def test_equal_items_come_in_the_order_of_their_ids(store: Store, space: Space) -> None:
-    """More copies than a first look fetches, so that the cut at k falls among equals."""
-    (vector,) = points(space, 1)
-    names = [str(number) for number in range(5 * SPARE)]
-    store.add([picture(name, vector.clone()) for name in names])
-    (hits,) = store.search(points(space, 1, seed=1), k=10, modality="image", max_score=0.5)
-    assert [hit.id for hit in hits] == sorted(item_id(name) for name in names)[:10]
-
-
-def test_over_the_limit_or_unscored_is_never_a_candidate(store: Store, space: Space) -> None:
-    """The forbidden items are the nearest; they must not use up the places of the allowed one."""
-    near, far = points(space, 1)[0], points(space, 1, seed=8)[0]
-    store.add([picture(f"over-{number}", near.clone(), score=0.6) for number in range(40)])
-    store.add([picture(f"unscored-{number}", near.clone(), score=None) for number in range(40)])
-    store.add([picture("allowed", far, score=0.5), failed("broken")])
-
-    def paths(max_score: float | None) -> list[str]:
-        (hits,) = store.search(near[None], k=3, modality="image", max_score=max_score)
-        return [hit.path for hit in hits]
-
-    assert paths(0.5) == ["allowed"]  # the limit itself is within
-    assert paths(0.4999) == []
-    assert len(paths(0.6)) == 3
-    assert "allowed" not in paths(0.6)
-    assert any(path.startswith("unscored") for path in paths(None)) or "over" in paths(None)[0]
-    (everything,) = store.search(near[None], k=100, modality="image", max_score=None)
-    assert len(everything) == 81
-
-
-def test_a_limit_that_is_no_number_shows_nothing(store: Store, space: Space) -> None:
-    store.add([picture("a", points(space, 1)[0])])
-    with pytest.raises(SafetyError, match="NaN"):
-        store.search(points(space, 1), k=1, modality="image", max_score=float("nan"))
-
-
-def test_wrong_questions_are_refused(store: Store, space: Space) -> None:
-    assert store.search(points(space, 2), k=3, modality="image", max_score=None) == [[], []]
-    store.add([picture("a", points(space, 1)[0])])
-    with pytest.raises(StoreError, match="k=0"):
-        store.search(points(space, 1), k=0, modality="image", max_score=None)
-    for queries in (torch.ones(1, DIM + 1), torch.ones(DIM), torch.full((1, DIM), float("nan"))):
-        with pytest.raises(StoreError, match="expected finite points"):
-            store.search(queries, k=1, modality="image", max_score=None)
-    assert store.search(torch.empty(0, DIM), k=1, modality="image", max_score=None) == []
-
-
-def test_a_removed_item_leaves_its_place_to_the_next(store: Store, space: Space) -> None:
-    store.add([picture(str(number), vector) for number, vector in enumerate(points(space, 100))])
-    query = points(space, 1, seed=1)
-    (ranked,) = store.search(query, k=100, modality="image", max_score=None)
-    for place in range(3):
-        store.remove([ranked[place].id])
-        (hits,) = store.search(query, k=1, modality="image", max_score=None)
-        assert [hit.id for hit in hits] == [ranked[place + 1].id]
-
-
-def test_an_item_that_fails_later_is_found_no_more(store: Store, space: Space) -> None:
-    (vector,) = points(space, 1)
-    store.add([picture("a.png", vector)])
-    store.add([failed("a.png")])
-    assert store.search(vector[None], k=1, modality="image", max_score=None) == [[]]
-    assert same(failed("a.png"), store.get(item_id("a.png")))
 
 
 # -- several hands ---------------------------------------------------------------------------------------
