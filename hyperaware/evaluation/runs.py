@@ -143,7 +143,7 @@ def record(
         failed=failed or {},
         bounds=None if bounds is None else asdict(bounds),
         figures=figures,
-        command=list(sys.argv),
+        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
         versions={
             "hyperaware": version("hyperaware"),
             "torch": torch.__version__,
