@@ -49,6 +49,8 @@ def test_a_sheet_frames_hits_by_their_safety(tmp_path: Path) -> None:
         [("a query", [Shown(WIDE, False, "exact"), Shown(WIDE, None)], [Shown(WIDE, True, "twin")])],
         tmp_path / "new" / "sheet.png",
     )
+    assert max(GREEN_FRAME) == GREEN_FRAME[1]
+    assert max(RED_FRAME) == RED_FRAME[0]
     sheet = opened(path)
     middle = TOP + plots.TILE // 2
     third = LEFT + 2 * STEP - plots.GAP + plots.GROUP_GAP

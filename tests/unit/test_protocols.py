@@ -262,12 +262,14 @@ def test_rates_at_the_bounds(spread: tuple[Quadruplet, list[Row]]) -> None:
 
 
 def test_rates_count_a_point_on_the_bound_as_not_above_it(spread: tuple[Quadruplet, list[Row]]) -> None:
-    """As in `moderation`: above means greater. The bound is set to the very distance of an unsafe text."""
+    """As in `moderation`: above means greater. The bound is set to the very distance of an unsafe text, and
+    then less than a float32 step below it."""
     points, members = spread
     third = float(SPACE.root_distance(points.unsafe_text)[2])
-    bounds = replace(BOUNDS, trigger={"text": third, "image": 0.7})
-    figures = protocols.blocking_rates(points, members, space=SPACE, bounds=bounds)
-    assert figures["blocking/text/all/trigger/miss_rate"] == 3 / 4
+    for trigger, missed in ((third, 3 / 4), (third - 1e-12, 2 / 4)):
+        bounds = replace(BOUNDS, trigger={"text": trigger, "image": 0.7})
+        figures = protocols.blocking_rates(points, members, space=SPACE, bounds=bounds)
+        assert figures["blocking/text/all/trigger/miss_rate"] == missed
 
 
 def test_generated_items_that_are_safe_stand_with_the_safe_ones(mixed: tuple[Quadruplet, list[Row]]) -> None:
