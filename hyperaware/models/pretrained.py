@@ -80,7 +80,10 @@ def save(model: DualEncoder, folder: str | os.PathLike[str], *, dtype: torch.dty
         for name, tensor in plain.state_dict().items()
     }
     temporary = folder / (WEIGHTS + ".part")
+    temporary.touch()
+    mode = temporary.stat().st_mode
     save_file(weights, temporary, metadata={"format": "pt"})
+    temporary.chmod(mode)  # safetensors makes files that nobody else may read, not even a package's users
     os.replace(temporary, folder / WEIGHTS)
     model.tokenizer.save_pretrained(folder)
     (folder / CONFIG).write_text(json.dumps(_config(plain), indent=2) + "\n")

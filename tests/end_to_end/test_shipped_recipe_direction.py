@@ -26,6 +26,7 @@ METHOD = override(method_class(RECIPE.method)(), RECIPE.settings)
 STEPS = 60
 
 
+@torch.no_grad()
 def figures(model: DualEncoder, rows: list[Row]) -> dict[str, Any]:
     """Recall, AUROC and how far the four classes are from their radial order, on `rows`."""
     points, space = embed(model, Examples(rows, model=model)), model.space
@@ -63,18 +64,22 @@ def test_root_distance_learns_to_tell_unsafe_from_safe(
     figure: str, measured: dict[str, dict[str, Any]]
 ) -> None:
     start, short, shipped = (measured[state][figure] for state in ("start", "short", "shipped"))
-    assert shipped > start
-    assert short - start > 0.3 * (shipped - start)
+    assert shipped > 0.95
+    assert start < 0.7
+    assert short - start > 0.6 * (shipped - start)
 
 
 def test_the_classes_take_their_places(measured: dict[str, dict[str, Any]]) -> None:
     start, short, shipped = (measured[state]["disorder"] for state in ("start", "short", "shipped"))
     assert shipped < start
     assert start - short > 0.3 * (start - shipped)
+    for state, ordered in (("start", False), ("short", True), ("shipped", True)):
+        medians = [measured[state][f"root_distance/{name}"][1] for name in OUTWARDS]
+        assert (medians == sorted(medians)) == ordered, state
 
 
 def test_safe_retrieval_does_not_collapse(measured: dict[str, dict[str, Any]]) -> None:
     for direction in ("safe_text->safe_image", "safe_image->safe_text"):
         start, short = (measured[state][f"recall@1/{direction}"] for state in ("start", "short"))
-        assert start > 0.5
-        assert short > 0.6 * start
+        assert start > 0.75
+        assert short > 0.8 * start

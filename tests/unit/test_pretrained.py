@@ -80,6 +80,11 @@ def test_no_pickle_is_written(folder: Path) -> None:
     assert (folder / "model.safetensors").read_bytes()[8:9] == b"{"  # eight bytes of length, then JSON
 
 
+def test_whoever_may_read_the_config_may_read_the_weights(folder: Path) -> None:
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"]
+
+
 def test_config_says_what_the_model_is(model: DualEncoder, folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     assert config["format"] == 1
