@@ -1,7 +1,8 @@
 """Every figure on points that one can check by eye.
 
 Row i lies on axis i of Lorentz space with curv = 1, so two points of one row are |r - s| apart, and two of
-different rows are arccosh(cosh r cosh s) apart, which is more than either root distance. Bounds: `BOUNDS`.
+different rows are arccosh(cosh r cosh s) apart, which is more than either root distance.
+Triggers are 0.5 for text and 0.7 for images, limits 0.55 and 0.75, landings 0.2 and 0.3.
 """
 
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from moderation_samples import sample_bounds
 from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet, Row
@@ -17,26 +19,9 @@ from hyperaware.errors import ConfigError, DataError
 from hyperaware.evaluation import protocols
 from hyperaware.evaluation.preference import safe_preferences
 from hyperaware.geometry.space import Lorentz, Sphere
-from hyperaware.moderation.bounds import Bounds, ClassBounds
 
 SPACE = Lorentz(1.0)
-ANY_CLASS = ClassBounds(low_05=0.4, median=0.5, mean=0.5, up_95=0.6, n=100)
-BOUNDS = Bounds(
-    safe_text=ANY_CLASS,
-    safe_image=ANY_CLASS,
-    unsafe_text=ANY_CLASS,
-    unsafe_image=ANY_CLASS,
-    trigger={"text": 0.5, "image": 0.7},
-    limit={"text": 0.55, "image": 0.75},
-    landing={"text": 0.2, "image": 0.3},
-    miss_rate=0.02,
-    alpha=0.05,
-    trigger_false_positive_rate={"text": 0.0, "image": 0.0},
-    limit_miss_rate={"text": 0.0, "image": 0.0},
-    model_fingerprint="model",
-    data_fingerprint="data",
-    split="calibration",
-)
+BOUNDS = sample_bounds()
 
 
 def on_axes(distances: list[float], axes: list[int] | None = None) -> Tensor:
