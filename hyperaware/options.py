@@ -104,10 +104,8 @@ def _convert(value: Any, kind: Any) -> Any:
         if origin is typing.Literal:
             return value if value in typing.get_args(kind) else None
         if origin is tuple:
-            parts = value.split(",") if isinstance(value, str) else value
-            inner = typing.get_args(kind)[0]
-            return tuple(_convert(part, inner) for part in parts)
-        if isinstance(value, bool):
+            return _convert_tuple(value.split(",") if isinstance(value, str) else list(value), kind)
+        if isinstance(value, bool) or (origin is int and isinstance(value, float) and value % 1):
             return None
         if origin in (int, float, str):
             return origin(value)
@@ -116,5 +114,13 @@ def _convert(value: Any, kind: Any) -> Any:
         return None
 
 
+def _convert_tuple(parts: list[Any], kind: Any) -> tuple | None:
+    kinds = typing.get_args(kind)
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(parts)
+    converted = tuple(map(_convert, parts, kinds))
+    return None if len(parts) != len(kinds) or None in converted else converted
+
+
 def _spell(kind: Any) -> str:
-    return getattr(kind, "__name__", None) or str(kind)
+    return str(kind) if typing.get_args(kind) else kind.__name__

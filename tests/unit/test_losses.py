@@ -126,6 +126,15 @@ def test_radial_order_of_three_classes_by_hand() -> None:
     assert float(radial_order(classes[::-1], margin=0.5)) == pytest.approx((3.5 - 1.5 + 1.5 - 1 + 2) / 2)
 
 
+def test_each_gap_may_have_a_margin_of_its_own() -> None:
+    """Mean 2; margins 0.5 and 1.5 -> m = 1 and 3: 1 - 1.5 + 1 = 0.5 and 1.5 - 3.5 + 3 = 1. Mean 0.75."""
+    classes = [torch.tensor([r]) for r in (1.0, 1.5, 3.5)]
+    assert float(radial_order(classes, margin=(0.5, 1.5))) == pytest.approx(0.75)
+    assert float(radial_order(classes, margin=(1.5, 0.5))) == pytest.approx((2.5 + 0) / 2)
+    with pytest.raises(ValueError, match="zip"):
+        radial_order(classes, margin=(0.5, 0.5, 0.5))
+
+
 def test_every_point_is_compared_with_every_point_of_the_next_class() -> None:
     """Row by row 1 < 2 and 3 < 4 are in order, but the inner class has 3 beyond the outer one's 2."""
     inner, outer = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 4.0])
