@@ -131,19 +131,18 @@ def ship(recipe: str, seed: int, runs: Path) -> None:
     made = read_recipe(recipe)
     model.provenance |= {"shipped": True, "base": made.base, "rows": made.train.name}
     save(model, folder, dtype=torch.float16)
-    shipped = load(folder)
+    shipped, cache, bounds = load(folder), runs / "world-cache", None
     if shipped.space.has_root:
-        cache = runs / "world-cache"
         bounds = measure_bounds(
             shipped,
             calibration=read_folder(cache / "calibration-0-1000"),
             validation=read_folder(cache / "validation-0-600"),
         )
         bounds.save(folder)
-    figures = measured(recipe, seed, "test", runs).figures
-    shown = {
-        f"{key} (world:test)": figures[key] for line in sum(MAIN.values(), ()) if (key := line.key) in figures
-    }
+    rows = read_folder(cache / f"test-0-{TESTS['test']}")
+    figures = measurement(shipped, rows, data="world:test", bounds=bounds).run.figures
+    keys = [line.key for lines in MAIN.values() for line in lines if line.key in figures]
+    shown = {f"{key} (world:test)": figures[key] for key in keys}
     (folder / "README.md").write_text(card(shipped, figures=shown))
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())
