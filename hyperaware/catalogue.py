@@ -79,10 +79,9 @@ def start_store(index: Path, model: DualEncoder) -> SQLiteStore:
     Raises:
         StoreError: the index was built by another model, or is damaged.
     """
+    spelling = _spelling(model)
     store = SQLiteStore(index, space=model.space, model_fingerprint=model.fingerprint)
-    reference = Reference(
-        model=_spelling(model), fingerprint=store.model_fingerprint, space=store.space.config()
-    )
+    reference = Reference(model=spelling, fingerprint=store.model_fingerprint, space=store.space.config())
     path = Path(index) / FILE_NAME
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(asdict(reference), indent=1) + "\n", encoding="utf-8")
@@ -113,8 +112,9 @@ def open_searcher(index: Path, *, model: str | None = None, policy: Policy | Non
     """
     read_reference(index)
     loaded = open_model(index, model)
+    bounds = own_bounds(loaded)
     store = SQLiteStore(index, space=loaded.space, model_fingerprint=loaded.fingerprint, create=False)
-    return Searcher(loaded, store, own_bounds(loaded), Policy.default() if policy is None else policy)
+    return Searcher(loaded, store, bounds, Policy.default() if policy is None else policy)
 
 
 def own_bounds(model: DualEncoder) -> Bounds | None:

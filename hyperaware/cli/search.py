@@ -1,5 +1,6 @@
 """`hyperaware search` and `traverse`: what a query finds, and what lies between a picture and the root."""
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,14 +49,15 @@ def search(
     from hyperaware.moderation.policy import Policy
 
     searcher = open_searcher(index, model=model, policy=None if policy is None else Policy.read(policy))
-    answer = searcher.search(text, image=image, role=role, k=k, strength=strength)
-    if sheet is not None:
-        _draw(answer, searcher, sheet)
-    if json:
-        emit(document(answer, searcher))
-        return
-    _print(answer, searcher)
-    if sheet is not None:
+    with closing(searcher.store):
+        answer = searcher.search(text, image=image, role=role, k=k, strength=strength)
+        if sheet is not None:
+            _draw(answer, searcher, sheet)
+        if json:
+            emit(document(answer, searcher))
+        else:
+            _print(answer, searcher)
+    if sheet is not None and not json:
         screen().print(f"\nThumbnails: {sheet}", soft_wrap=True)
 
 
