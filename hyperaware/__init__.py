@@ -19,6 +19,7 @@ __all__ = [
     "__version__",
     "data",
     "demo",
+    "distributed",
     "errors",
     "evaluation",
     "geometry",

@@ -2,7 +2,8 @@
 
 Each line of captions.jsonl is a JSON object with `id`, `split`, `safe_text`, `safe_image`, `unsafe_text`,
 `unsafe_image` (paths relative to the folder), and optionally `labels` ("safe" or "unsafe" for each of the
-four parts), `category`, `concept`, `slice`. Other keys are ignored.
+four parts), `category`, `concept`, `slice`, and `boxes`: for "safe" and "unsafe" a list of
+[phrase, left, top, right, bottom], the things in that picture. Other keys are ignored.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hyperaware.data.quadruplet import Row
+from hyperaware.data.quadruplet import Box, Row
 from hyperaware.errors import DataError
 
 __all__ = ["CAPTIONS", "fingerprint", "read_folder"]
@@ -73,7 +74,7 @@ def _row(line: str, folder: Path, *, where: str) -> Row:
     for key in _OPTIONAL:
         if not isinstance(record.get(key), str | None):
             raise DataError(f"{where}: {key!r} must be a text or null, got {record[key]!r}.")
-    labels = _labels(record, where=where)
+    labels, boxes = _labels(record, where=where), _boxes(record, where=where)
     return Row(
         id=record["id"],
         split=record["split"],
@@ -86,6 +87,8 @@ def _row(line: str, folder: Path, *, where: str) -> Row:
         category=record.get("category"),
         concept=record.get("concept"),
         slice=record.get("slice"),
+        safe_boxes=boxes["safe"],
+        unsafe_boxes=boxes["unsafe"],
     )
 
 
@@ -106,6 +109,31 @@ def _labels(record: dict[str, Any], *, where: str) -> dict[str, bool]:
             )
         labels[part] = label
     return {part: label == _UNSAFE for part, label in labels.items()}
+
+
+def _boxes(record: dict[str, Any], *, where: str) -> dict[str, tuple[Box, ...]]:
+    """The boxes of both pictures; none where none are given."""
+    boxes: dict[str, tuple[Box, ...]] = {"safe": (), "unsafe": ()}
+    given = record.get("boxes")
+    if given is not None and not (isinstance(given, dict) and given.keys() <= boxes.keys()):
+        raise DataError(f"{where}: 'boxes' must be an object with 'safe' and 'unsafe', got {given!r}.")
+    for part, listed in (given or {}).items():
+        if not isinstance(listed, list) or not all(map(_is_box, listed)):
+            raise DataError(
+                f"{where}: the boxes of {part} must be a list of [phrase, left, top, right, bottom] "
+                f"with left < right and top < bottom in pixels, got {listed!r}."
+            )
+        boxes[part] = tuple(Box(*box) for box in listed)
+    return boxes
+
+
+def _is_box(box: object) -> bool:
+    if not (isinstance(box, list) and len(box) == 5 and isinstance(box[0], str) and box[0].strip()):
+        return False
+    if not all(type(edge) is int and edge >= 0 for edge in box[1:]):
+        return False
+    _, left, top, right, bottom = box
+    return left < right and top < bottom
 
 
 def _image(name: str, folder: Path, *, where: str) -> Path:

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Quadruplet", "Row"]
+__all__ = ["Box", "Quadruplet", "Row"]
+
+
+class Box(NamedTuple):
+    """A thing in a picture: what it is called, and its edges in pixels, right and bottom excluded."""
+
+    phrase: str
+    left: int
+    top: int
+    right: int
+    bottom: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class Row:
     category: str | None = None
     concept: str | None = None
     slice: str | None = None
+    safe_boxes: tuple[Box, ...] = ()
+    unsafe_boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,16 @@ class Quadruplet:
             safe_text=function(self.safe_text),
             unsafe_image=function(self.unsafe_image),
             unsafe_text=function(self.unsafe_text),
+        )
+
+    def take(self, rows: Tensor) -> Quadruplet:
+        """The quadruplets at these indices, with their labels and categories."""
+        text, image = self.unsafe_text_is_unsafe, self.unsafe_image_is_unsafe
+        return replace(
+            self.map(lambda part: part[rows]),
+            unsafe_text_is_unsafe=None if text is None else text[rows],
+            unsafe_image_is_unsafe=None if image is None else image[rows],
+            categories=tuple(self.categories[row] for row in rows.tolist()) if self.categories else (),
         )
 
     def __len__(self) -> int:

@@ -25,8 +25,10 @@ class Batch:
     ids: Tensor
     mask: Tensor
     pixels: Tensor
-    unsafe_text_is_unsafe: Tensor
-    unsafe_image_is_unsafe: Tensor
+    rows: Tensor
+    """Which rows of the examples these are, (n,)."""
+    unsafe_text_is_unsafe: Tensor | None = None
+    unsafe_image_is_unsafe: Tensor | None = None
 
     def quadruplet(self, texts: Tensor, images: Tensor) -> Quadruplet:
         """Points (or features) of the batch, cut into the four parts."""
@@ -92,18 +94,37 @@ class Examples:
             ids=self.ids[both, :longest],
             mask=mask[:, :longest],
             pixels=self.preprocess.normalise(self.crops[both]),
+            rows=indices,
             unsafe_text_is_unsafe=torch.tensor([row.unsafe_text_is_unsafe for row in rows]),
             unsafe_image_is_unsafe=torch.tensor([row.unsafe_image_is_unsafe for row in rows]),
         )
 
-    def at_step(self, step: int, *, batch_size: int, seed: int) -> Batch:
+    def at_step(self, step: int, *, batch_size: int, seed: int, first_epoch: Tensor | None = None) -> Batch:
         """The batch of a step, a function of (seed, step) alone: so a resumed run sees the same rows.
 
-        Each epoch has its own order; the last, incomplete batch of an epoch is dropped.
+        Each epoch has its own order; the last, incomplete batch of an epoch is dropped. With `first_epoch`
+        (n,) a row takes part from that epoch on, counted from 0; an epoch is as long as the rows that take
+        part in it.
         """
         size = min(batch_size, len(self))
-        epoch, place = divmod(step, len(self) // size)
+        epoch, place = _epoch_of(step, size=size, rows=len(self), first_epoch=first_epoch)
         # Mixed by numpy: torch's generator takes the lower 32 bits of a seed and drops the others.
         mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(mixed))
+        if first_epoch is not None:
+            order = order[first_epoch[order] <= epoch]
         return self.batch(order[place * size : (place + 1) * size])
+
+
+def _epoch_of(step: int, *, size: int, rows: int, first_epoch: Tensor | None) -> tuple[int, int]:
+    """The epoch of a step, and the step's place in it. An epoch with less than one batch has no step."""
+    growing = 0
+    if first_epoch is not None:
+        growing = int(first_epoch.max())
+        for epoch in range(growing):
+            batches = int((first_epoch <= epoch).sum()) // size
+            if step < batches:
+                return epoch, step
+            step -= batches
+    epoch, place = divmod(step, rows // size)
+    return growing + epoch, place

@@ -12,6 +12,11 @@ __all__ = ["METHODS", "method_class"]
 METHODS = {
     "clip": "hyperaware.methods.clip:CLIP",
     "hysac": "hyperaware.methods.hysac:HySAC",
+    "safe-clip": "hyperaware.methods.safe_clip:SafeCLIP",
+    "safer-clip": "hyperaware.methods.safer_clip:SafeRCLIP",
+    "shield-clip": "hyperaware.methods.shield_clip:ShieldCLIP",
+    "meru": "hyperaware.methods.meru:MERU",
+    "hycoclip": "hyperaware.methods.hycoclip:HyCoCLIP",
 }
 
 

@@ -12,10 +12,8 @@ It is off by default. Weights are those of the paper's unweighted sum; the relea
 which AdamW ignores.
 """
 
-import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet
@@ -24,7 +22,7 @@ from hyperaware.geometry.space import Lorentz, Space
 from hyperaware.losses.contrastive import contrastive
 from hyperaware.losses.entailment import entailment
 from hyperaware.losses.radial import radial_order
-from hyperaware.models.adapters import add_lora
+from hyperaware.methods.start import adapt, lift_into_lorentz
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["HySAC"]
@@ -95,17 +93,15 @@ class HySAC:
 
     def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None:
         """Lift the model into Lorentz space and add the adapters. `features`: a sample before the lift."""
-        alpha_text = alpha_image = model.dim**-0.5
-        if self.start_norm is not None:
-            alpha_text = self.start_norm / _mean_norm(features.safe_text, features.unsafe_text)
-            alpha_image = self.start_norm / _mean_norm(features.safe_image, features.unsafe_image)
-        model.use_lorentz(curv=self.curv, alpha_image=alpha_image, alpha_text=alpha_text)
-        with torch.no_grad():
-            model.log_logit_scale.fill_(math.log(self.logit_scale))
-        if self.lora_rank is not None:
-            add_lora(model, rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
-        if model.log_curv is not None:
-            model.log_curv.requires_grad_(self.learn_curv)
+        lift_into_lorentz(
+            model,
+            features=features,
+            curv=self.curv,
+            learn_curv=self.learn_curv,
+            start_norm=self.start_norm,
+            logit_scale=self.logit_scale,
+        )
+        adapt(model, rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
 
     def terms(self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float) -> dict[str, Tensor]:
         """The seven terms of the paper by name, and `radial_order` where it is switched on.
@@ -148,7 +144,3 @@ class HySAC:
 def _is_aligned(pair: str) -> bool:
     text, image = pair.split("-")
     return text.startswith("unsafe") == image.startswith("unsafe")
-
-
-def _mean_norm(*features: Tensor) -> float:
-    return float(torch.cat(features).norm(dim=-1).mean())

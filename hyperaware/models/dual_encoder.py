@@ -99,9 +99,10 @@ class DualEncoder(nn.Module):
     def constrain(self) -> None:
         """Clamp the scalars to their ranges; call after each optimiser step.
 
-        curv in [0.1, 10], alpha <= 1, logit scale in [1/0.07, 100], as in HySAC.
+        curv in [0.1, 10], alpha <= 1, logit scale in [1/0.07, 100], as in HySAC; a fixed logit scale stays.
         """
-        self.log_logit_scale.clamp_(*LOG_LOGIT_SCALE_RANGE)
+        if self.log_logit_scale.requires_grad:
+            self.log_logit_scale.clamp_(*LOG_LOGIT_SCALE_RANGE)
         if self.log_curv is not None and self.log_alpha_image is not None and self.log_alpha_text is not None:
             self.log_curv.clamp_(*LOG_CURV_RANGE)
             self.log_alpha_image.clamp_(max=0.0)

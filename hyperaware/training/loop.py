@@ -17,10 +17,10 @@ from hyperaware.data.quadruplet import Quadruplet
 from hyperaware.errors import ConfigError, TrainingError
 from hyperaware.evaluation.embed import embed
 from hyperaware.evaluation.examples import Batch, Examples
-from hyperaware.geometry.space import Space
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import save
 from hyperaware.training.checkpoint import read_checkpoint, read_state, write_checkpoint
+from hyperaware.training.inputs import Inputs
 from hyperaware.training.monitor import MIN_RADIUS, radial_figures, scalars, validation_figures
 from hyperaware.training.optimizer import adamw, learning_rate_factor
 from hyperaware.training.settings import Settings
@@ -37,7 +37,11 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class Method(Protocol):
-    """What the loop asks of a method, a frozen dataclass; `hyperaware.methods` has them."""
+    """What the loop asks of a method, a frozen dataclass; `hyperaware.methods` has them.
+
+    `terms(points, *, space, logit_scale)` gets further keywords that a method asks for: see
+    `training.inputs`.
+    """
 
     name: str
     learning_rate: float
@@ -45,9 +49,8 @@ class Method(Protocol):
     selection: tuple[tuple[str, str], ...]
 
     def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None: ...
-    def terms(
-        self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float
-    ) -> dict[str, Tensor]: ...
+    @property
+    def terms(self) -> Callable[..., dict[str, Tensor]]: ...
     def weight(self, name: str) -> float: ...
 
 
@@ -104,6 +107,8 @@ class _Run:
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         if self.accelerator.num_processes > 1:  # each would train a copy of its own, on the same rows
             raise ConfigError("training runs in one process; start it without `accelerate launch`.")
+        model.to(self.accelerator.device)
+        self.inputs = Inputs(method, model=model, train=train)
         self.identity = self._identity()
         self.min_radius: float = getattr(method, "min_radius", MIN_RADIUS)  # not every method has cones
         set_seed(settings.seed)
@@ -124,6 +129,7 @@ class _Run:
         identity = {f"training.{name}": value for name, value in asdict(self.settings).items()}
         identity |= vars(self.method) | {"method": self.method.name}
         identity |= {"model": self.model.fingerprint, "data": fingerprint(self.train.rows)}
+        identity |= self.inputs.identity
         return json.loads(json.dumps(identity))
 
     def _sample(self) -> Quadruplet:
@@ -156,9 +162,15 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["peak"]
         self.model.train()
-        batch = self.train.at_step(step, batch_size=self.settings.batch_size, seed=self.settings.seed)
+        batch = self.train.at_step(
+            step,
+            batch_size=self.settings.batch_size,
+            seed=self.settings.seed,
+            first_epoch=self.inputs.first_epoch,
+        )
         points, space = self._embed(batch), self.model.space
-        terms = self.method.terms(points, space=space, logit_scale=self.model.logit_scale)
+        inputs = self.inputs.of(batch.rows, embed=self._embed)
+        terms = self.method.terms(points, space=space, logit_scale=self.model.logit_scale, **inputs)
         loss = torch.stack([self.method.weight(name) * term for name, term in terms.items()]).sum()
         self._check(loss, terms)
         self.accelerator.backward(loss)

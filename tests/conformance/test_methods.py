@@ -38,10 +38,35 @@ def prepared(method: Any) -> DualEncoder:
     return model
 
 
-def terms_of(method: Any, model: DualEncoder, points: Quadruplet) -> dict[str, Tensor]:
-    """The terms on points of the model's own space."""
+def labelled(points: Quadruplet) -> Quadruplet:
+    """The points with every mixture of labels, in turn."""
+    text, image = torch.tensor([[True, True], [True, False], [False, True], [False, False]]).T
+    turn = torch.arange(len(points)) % 4
+    return dataclasses.replace(points, unsafe_text_is_unsafe=text[turn], unsafe_image_is_unsafe=image[turn])
+
+
+def inputs_of(method: Any) -> list[str]:
+    """What the method asks for beside the points of the batch: see `training.inputs`."""
+    asks = {
+        "reference": getattr(method, "needs_reference", False),
+        "targets": hasattr(method, "plan"),
+        "boxes": getattr(method, "needs_boxes", False),
+    }
+    return [name for name, asked in asks.items() if asked]
+
+
+def terms_of(
+    method: Any, model: DualEncoder, points: Quadruplet, *, order: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The terms on points of the model's own space, with random inputs beside them; rows in `order`."""
     lifted = points.map(model.space.lift)
-    return method.terms(lifted, space=model.space, logit_scale=model.logit_scale)
+    inputs = {
+        name: random_points(len(points), model.dim, seed=seed).map(lambda x: model.space.lift(x.detach()))
+        for seed, name in enumerate(inputs_of(method), start=1)
+    }
+    if order is not None:
+        lifted, inputs = lifted.take(order), {name: rows.take(order) for name, rows in inputs.items()}
+    return method.terms(lifted, space=model.space, logit_scale=model.logit_scale, **inputs)
 
 
 # -- the settings ----------------------------------------------------------------------------------------
@@ -97,9 +122,11 @@ def test_the_selection_is_of_retrievals_across_modalities(cls: Any) -> None:
 )
 def test_the_signatures_are_those_that_the_loop_calls(cls: Any, name: str, expected: list[str]) -> None:
     parameters = inspect.signature(getattr(cls, name)).parameters
-    assert list(parameters) == expected
+    inputs = inputs_of(cls()) if name == "terms" else []
+    assert list(parameters) == expected + inputs
     keywords = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
-    assert keywords == expected[2:]
+    assert keywords == expected[2:] + inputs
+    assert all(parameters[name].default is None for name in inputs)
 
 
 # -- the terms -------------------------------------------------------------------------------------------
@@ -107,7 +134,7 @@ def test_the_signatures_are_those_that_the_loop_calls(cls: Any, name: str, expec
 
 def test_terms_are_named_finite_scalars_and_each_has_a_weight(method: Any) -> None:
     model = prepared(method)
-    terms = terms_of(method, model, random_points(6, model.dim))
+    terms = terms_of(method, model, labelled(random_points(6, model.dim)))
     assert terms
     for name, term in terms.items():
         assert term.shape == ()
@@ -120,12 +147,12 @@ def test_terms_are_named_finite_scalars_and_each_has_a_weight(method: Any) -> No
 def test_gradients_reach_all_four_parts_and_every_scalar(method: Any) -> None:
     model = prepared(method)
     points = random_points(6, model.dim)
-    terms = terms_of(method, model, points)
+    terms = terms_of(method, model, labelled(points))
     torch.stack([method.weight(name) * term for name, term in terms.items()]).sum().backward()
     leaves = {part: getattr(points, part) for part in CLASSES} | dict(model.scalars())
     for name, leaf in leaves.items():
-        if name.startswith("log_alpha"):
-            continue  # these act in the model's lift
+        if name.startswith("log_alpha") or not leaf.requires_grad:
+            continue  # these act in the model's lift, or are fixed
         assert leaf.grad is not None, name
         assert bool(leaf.grad.isfinite().all()), name
         assert float(leaf.grad.abs().sum()) > 0, name
@@ -135,7 +162,7 @@ def test_gradients_reach_all_four_parts_and_every_scalar(method: Any) -> None:
 def test_terms_and_gradients_are_finite_at_any_scale(method: Any, scale: float) -> None:
     model = prepared(method)
     points = random_points(4, model.dim, scale=scale)
-    terms = terms_of(method, model, points)
+    terms = terms_of(method, model, labelled(points))
     torch.stack(list(terms.values())).sum().backward()
     assert all(bool(term.isfinite()) for term in terms.values())
     assert all(bool(getattr(points, part).grad.isfinite().all()) for part in CLASSES)
@@ -143,12 +170,11 @@ def test_terms_and_gradients_are_finite_at_any_scale(method: Any, scale: float) 
 
 def test_terms_are_blind_to_the_order_of_the_rows(method: Any) -> None:
     model = prepared(method)
-    points, order = random_points(6, model.dim), torch.tensor([3, 0, 5, 1, 4, 2])
-    shuffled = points.map(lambda part: part[order])
-    for ours, theirs in zip(
-        terms_of(method, model, points).values(), terms_of(method, model, shuffled).values(), strict=True
-    ):
-        torch.testing.assert_close(ours, theirs)
+    points, order = labelled(random_points(6, model.dim)), torch.tensor([3, 0, 5, 1, 4, 2])
+    ours, theirs = terms_of(method, model, points), terms_of(method, model, points, order=order)
+    assert ours.keys() == theirs.keys()
+    for name, term in ours.items():
+        torch.testing.assert_close(term, theirs[name])
 
 
 def test_labels_and_categories_may_be_absent(method: Any) -> None:
@@ -172,7 +198,7 @@ def test_terms_and_weights_meet_by_name(method: Any) -> None:
 
 def test_a_weight_changes_the_share_of_its_own_terms_only(method: Any) -> None:
     model = prepared(method)
-    points = random_points(5, model.dim)
+    points = labelled(random_points(12, model.dim))
 
     def shares(settings: Any) -> dict[str, float]:
         terms = terms_of(settings, model, points)
@@ -182,7 +208,8 @@ def test_a_weight_changes_the_share_of_its_own_terms_only(method: Any) -> None:
     weights = [f.name for f in dataclasses.fields(method) if f.name.endswith("_weight")]
     touched: list[str] = []
     for field in weights:
-        tripled = shares(dataclasses.replace(method, **{field: 3.0}))
+        default = getattr(method, field)  # none: it follows another weight, which is 1
+        tripled = shares(dataclasses.replace(method, **{field: 3.0 if default is None else 3 * default}))
         assert tripled.keys() == before.keys()
         own = [name for name in before if tripled[name] != before[name]]
         assert 0 < len(own) < len(before)

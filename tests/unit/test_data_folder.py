@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hyperaware.data.folder import fingerprint, read_folder
-from hyperaware.data.quadruplet import Quadruplet
+from hyperaware.data.quadruplet import Box, Quadruplet
 from hyperaware.errors import DataError
 
 LINE = {
@@ -130,3 +130,61 @@ def test_quadruplets_map_their_four_parts_and_keep_their_labels() -> None:
     assert doubled.unsafe_text_is_unsafe is labels
     assert doubled.unsafe_image_is_unsafe is None
     assert doubled.categories == quadruplet.categories
+
+
+# -- boxes -----------------------------------------------------------------------------------------------
+
+
+def test_boxes_of_both_pictures(tmp_path: Path) -> None:
+    boxes = {"safe": [["a ball", 0, 1, 8, 9], ["a boy", 2, 0, 4, 4]], "unsafe": []}
+    (row,) = read_folder(dataset(tmp_path, {**LINE, "boxes": boxes}))
+    assert row.safe_boxes == (Box("a ball", 0, 1, 8, 9), Box("a boy", left=2, top=0, right=4, bottom=4))
+    assert row.unsafe_boxes == ()
+
+
+@pytest.mark.parametrize("boxes", [None, {}, {"safe": []}])
+def test_boxes_may_be_absent(tmp_path: Path, boxes: object) -> None:
+    (row,) = read_folder(dataset(tmp_path, {**LINE, "boxes": boxes}))
+    assert (row.safe_boxes, row.unsafe_boxes) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([], "'boxes' must be an object"),
+        ({"left": []}, "'boxes' must be an object"),
+        ({"safe": {}}, "boxes of safe must be a list"),
+        ({"unsafe": [["a ball", 0, 0, 8]]}, "boxes of unsafe must be a list"),
+        ({"safe": [[" ", 0, 0, 8, 8]]}, "boxes of safe must be a list"),
+        ({"safe": [["a ball", 8, 0, 8, 8]]}, "left < right"),
+        ({"safe": [["a ball", 0, 9, 8, 8]]}, "top < bottom"),
+        ({"safe": [["a ball", -1, 0, 8, 8]]}, "in pixels"),
+        ({"safe": [["a ball", 0, 0, 0.5, 8]]}, "in pixels"),
+        ({"safe": [["a ball", False, 0, 8, 8]]}, "in pixels"),
+    ],
+)
+def test_broken_boxes_are_refused(tmp_path: Path, boxes: object, message: str) -> None:
+    with pytest.raises(DataError, match=rf"line 1: .*{message}"):
+        read_folder(dataset(tmp_path, {**LINE, "boxes": boxes}))
+
+
+# -- quadruplets -----------------------------------------------------------------------------------------
+
+
+def test_rows_are_taken_with_their_labels_and_categories() -> None:
+    parts = {
+        name: torch.arange(6.0).view(3, 2) + shift for shift, name in enumerate(("safe_image", "safe_text"))
+    }
+    whole = Quadruplet(
+        **parts,
+        unsafe_image=torch.zeros(3, 2),
+        unsafe_text=torch.zeros(3, 2),
+        unsafe_text_is_unsafe=torch.tensor([True, False, True]),
+        categories=("a", None, "c"),
+    )
+    taken = whole.take(torch.tensor([2, 1]))
+    assert taken.safe_text.tolist() == [[5.0, 6.0], [3.0, 4.0]]
+    assert taken.unsafe_text_is_unsafe is not None
+    assert taken.unsafe_text_is_unsafe.tolist() == [True, False]
+    assert taken.unsafe_image_is_unsafe is None
+    assert taken.categories == ("c", None)

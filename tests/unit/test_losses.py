@@ -2,14 +2,16 @@
 
 import doctest
 import math
+from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor
 
 from hyperaware.geometry.space import Lorentz, Space, Sphere
-from hyperaware.losses import radial
-from hyperaware.losses.contrastive import contrastive
+from hyperaware.losses import cosine, radial, relative
+from hyperaware.losses.contrastive import contrastive, one_way
+from hyperaware.losses.cosine import cosine_distance
 from hyperaware.losses.entailment import entailment
 from hyperaware.losses.radial import radial_order
 
@@ -71,6 +73,28 @@ def test_contrastive_is_symmetric_and_blind_to_the_order(space: Space, generator
     assert float(contrastive(x[order], y, space=space, logit_scale=5.0)) != pytest.approx(float(loss))
 
 
+def test_one_way_is_the_half_that_asks_for_items() -> None:
+    """Rows only of the matrix above: log(1 + e^-2) and log(1 + e^-0.4), their mean."""
+    x = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.float64)
+    y = torch.eye(2, dtype=torch.float64)
+    asked = one_way(x, y, space=Sphere(), logit_scale=2.0)
+    assert float(asked) == pytest.approx(sum(math.log1p(math.exp(-gap)) for gap in (2.0, 0.4)) / 2, abs=1e-12)
+    back = one_way(y, x, space=Sphere(), logit_scale=2.0)
+    assert float((asked + back) / 2) == pytest.approx(
+        float(contrastive(x, y, space=Sphere(), logit_scale=2.0)), abs=1e-12
+    )
+
+
+# -- cosine ----------------------------------------------------------------------------------------------
+
+
+def test_the_cosine_distance_is_none_at_equal_and_two_at_opposite_points() -> None:
+    x = torch.tensor([[0.6, 0.8], [1.0, 0.0]], dtype=torch.float64)
+    assert float(cosine_distance(x, x)) == pytest.approx(0, abs=1e-12)
+    assert float(cosine_distance(x, -x)) == pytest.approx(2, abs=1e-12)
+    assert float(cosine_distance(x, x.flip(0))) == pytest.approx(0.4, abs=1e-12)
+
+
 # -- entailment ------------------------------------------------------------------------------------------
 
 
@@ -114,9 +138,10 @@ def test_entailment_has_a_direction() -> None:
 # -- radial order ----------------------------------------------------------------------------------------
 
 
-def test_the_doctest_of_radial_order() -> None:
-    results = doctest.testmod(radial)
-    assert (results.attempted, results.failed) == (2, 0)
+@pytest.mark.parametrize(("module", "examples"), [(radial, 2), (cosine, 2), (relative, 3)])
+def test_the_doctests(module: ModuleType, examples: int) -> None:
+    results = doctest.testmod(module)
+    assert (results.attempted, results.failed) == (examples, 0)
 
 
 def test_radial_order_of_three_classes_by_hand() -> None:

@@ -61,7 +61,8 @@ def written(tmp_path: Path) -> Callable[..., Recipe]:
 
 
 def test_the_shipped_recipes_are_these() -> None:
-    assert RECIPES == ("world", "world-hysac", "world-hysac-ordered")
+    fine_tuned = ("hycoclip", "hysac", "hysac-ordered", "meru", "safe-clip", "safer-clip", "shield-clip")
+    assert RECIPES == ("world", *(f"world-{name}" for name in fine_tuned))
 
 
 @pytest.mark.parametrize("name", RECIPES)

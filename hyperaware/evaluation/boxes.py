@@ -1,0 +1,72 @@
+"""One thing of every picture, cut out, with the phrase that names it: what compositional methods train on."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from hyperaware.data.quadruplet import Box, Row
+from hyperaware.errors import DataError
+from hyperaware.evaluation.examples import Batch
+from hyperaware.media.images import decode
+from hyperaware.models.dual_encoder import DualEncoder
+
+__all__ = ["Boxes"]
+
+
+class Boxes:
+    """A box of each picture of the rows, chosen by the row's id alone: every run sees the same."""
+
+    def __init__(self, rows: Sequence[Row], *, model: DualEncoder) -> None:
+        """Cut the boxes out and tokenise their phrases.
+
+        Raises:
+            DataError: a picture of a row has no box, or one that reaches outside of it.
+            MediaError: a picture cannot be decoded.
+        """
+        self.preprocess = model.preprocess
+        self.chosen = [_chosen(row, part) for row in rows for part in ("safe", "unsafe")]
+        pictures = [path for row in rows for path in (row.safe_image, row.unsafe_image)]
+        crops = [
+            self.preprocess.crop(_cut(decode(path), box, name=str(path)))
+            for path, box in zip(pictures, self.chosen, strict=True)
+        ]
+        self.crops = torch.from_numpy(np.stack(crops))
+        self.ids, self.mask = model.tokenizer([box.phrase for box in self.chosen])
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the boxes that were chosen."""
+        return hashlib.sha256(repr([tuple(box) for box in self.chosen]).encode()).hexdigest()[:16]
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The boxes of these rows as quadruplets: phrases are the texts, cut-outs the pictures."""
+        both = torch.cat([2 * indices, 2 * indices + 1])
+        mask = self.mask[both]
+        longest = int(mask.sum(dim=1).max())
+        return Batch(
+            ids=self.ids[both, :longest],
+            mask=mask[:, :longest],
+            pixels=self.preprocess.normalise(self.crops[both]),
+            rows=indices,
+        )
+
+
+def _chosen(row: Row, part: str) -> Box:
+    boxes = row.safe_boxes if part == "safe" else row.unsafe_boxes
+    if not boxes:
+        raise DataError(
+            f"the {part} picture of row {row.id!r} has no box, and this method needs one of every picture. "
+            "Give captions.jsonl the key 'boxes', or leave the row out."
+        )
+    return random.Random(f"{row.id} {part}").choice(boxes)
+
+
+def _cut(image: Image.Image, box: Box, *, name: str) -> Image.Image:
+    if box.right > image.width or box.bottom > image.height:
+        raise DataError(f"{name} has {image.width} x {image.height} pixels, its box {box} reaches outside.")
+    return image.crop((box.left, box.top, box.right, box.bottom))
