@@ -37,6 +37,8 @@ class Boxes:
         ]
         self.crops = torch.from_numpy(np.stack(crops))
         self.ids, self.mask = model.tokenizer([box.phrase for box in self.chosen])
+        self.text_labels = torch.tensor([row.unsafe_text_is_unsafe for row in rows])
+        self.image_labels = torch.tensor([row.unsafe_image_is_unsafe for row in rows])
 
     @property
     def fingerprint(self) -> str:
@@ -44,7 +46,10 @@ class Boxes:
         return hashlib.sha256(repr([tuple(box) for box in self.chosen]).encode()).hexdigest()[:16]
 
     def batch(self, indices: Tensor) -> Batch:
-        """The boxes of these rows as quadruplets: phrases are the texts, cut-outs the pictures."""
+        """The boxes of these rows as quadruplets: phrases are the texts, cut-outs the pictures.
+
+        The labels are those of the wholes.
+        """
         both = torch.cat([2 * indices, 2 * indices + 1])
         mask = self.mask[both]
         longest = int(mask.sum(dim=1).max())
@@ -52,7 +57,8 @@ class Boxes:
             ids=self.ids[both, :longest],
             mask=mask[:, :longest],
             pixels=self.preprocess.normalise(self.crops[both]),
-            rows=indices,
+            unsafe_text_is_unsafe=self.text_labels[indices],
+            unsafe_image_is_unsafe=self.image_labels[indices],
         )
 
 

@@ -25,10 +25,8 @@ class Batch:
     ids: Tensor
     mask: Tensor
     pixels: Tensor
-    rows: Tensor
-    """Which rows of the examples these are, (n,)."""
-    unsafe_text_is_unsafe: Tensor | None = None
-    unsafe_image_is_unsafe: Tensor | None = None
+    unsafe_text_is_unsafe: Tensor
+    unsafe_image_is_unsafe: Tensor
 
     def quadruplet(self, texts: Tensor, images: Tensor) -> Quadruplet:
         """Points (or features) of the batch, cut into the four parts."""
@@ -94,13 +92,14 @@ class Examples:
             ids=self.ids[both, :longest],
             mask=mask[:, :longest],
             pixels=self.preprocess.normalise(self.crops[both]),
-            rows=indices,
             unsafe_text_is_unsafe=torch.tensor([row.unsafe_text_is_unsafe for row in rows]),
             unsafe_image_is_unsafe=torch.tensor([row.unsafe_image_is_unsafe for row in rows]),
         )
 
-    def at_step(self, step: int, *, batch_size: int, seed: int, first_epoch: Tensor | None = None) -> Batch:
-        """The batch of a step, a function of (seed, step) alone: so a resumed run sees the same rows.
+    def indices_at_step(
+        self, step: int, *, batch_size: int, seed: int, first_epoch: Tensor | None = None
+    ) -> Tensor:
+        """The rows of a step's batch, a function of (seed, step) alone: so a resumed run sees the same rows.
 
         Each epoch has its own order; the last, incomplete batch of an epoch is dropped. With `first_epoch`
         (n,) a row takes part from that epoch on, counted from 0; an epoch is as long as the rows that take
@@ -113,7 +112,7 @@ class Examples:
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(mixed))
         if first_epoch is not None:
             order = order[first_epoch[order] <= epoch]
-        return self.batch(order[place * size : (place + 1) * size])
+        return order[place * size : (place + 1) * size]
 
 
 def _epoch_of(step: int, *, size: int, rows: int, first_epoch: Tensor | None) -> tuple[int, int]:

@@ -162,14 +162,14 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["peak"]
         self.model.train()
-        batch = self.train.at_step(
+        rows = self.train.indices_at_step(
             step,
             batch_size=self.settings.batch_size,
             seed=self.settings.seed,
             first_epoch=self.inputs.first_epoch,
         )
-        points, space = self._embed(batch), self.model.space
-        inputs = self.inputs.of(batch.rows, embed=self._embed)
+        points, space = self._embed(self.train.batch(rows)), self.model.space
+        inputs = self.inputs.of(rows, embed=self._embed)
         terms = self.method.terms(points, space=space, logit_scale=self.model.logit_scale, **inputs)
         loss = torch.stack([self.method.weight(name) * term for name, term in terms.items()]).sum()
         self._check(loss, terms)
