@@ -41,7 +41,7 @@ ROWS = 200
 BASE = "world"
 CATEGORY = "violence"
 HITS = 6
-QUICK = {"training.steps": "200", "training.evaluate_every": "50"}
+QUICK = {"training.steps": "400", "training.evaluate_every": "100"}
 QUICK_COUNTS = {"train": 4000, "validation": 200, "calibration": 600}
 """What `--train` changes in the recipe of the default model, so that it takes minutes."""
 
@@ -83,7 +83,8 @@ class Demo:
     def gallery(self) -> list[Row]:
         folder = self.out / "gallery"
         self._head(f"1. A gallery of {2 * ROWS} pictures")
-        rows = export(folder, count=ROWS, split="test", progress=self.bars.of("draw"))
+        with self.bars as bars:
+            rows = export(folder, count=ROWS, split="test", progress=bars.of("draw"))
         self._say(
             f"{ROWS} safe scenes and their unsafe twins, drawn in {folder}. Harm is symbolic here and fit "
             f"for work. Look at {folder / 'contact-sheet.png'}."
@@ -95,16 +96,17 @@ class Demo:
     ) -> dict[str, Measurement]:
         self._head("2. Before and after, measured now on these pictures")
         models = {BASE: (load(BASE), None), model.name: (model, bounds)}
-        measured = {
-            name: measurement(
-                each,
-                rows,
-                data=self.out / "gallery",
-                bounds=its_bounds,
-                progress=self.bars.of(f"encode for {name}"),
-            )
-            for name, (each, its_bounds) in models.items()
-        }
+        with self.bars as bars:
+            measured = {
+                name: measurement(
+                    each,
+                    rows,
+                    data=self.out / "gallery",
+                    bounds=its_bounds,
+                    progress=bars.of(f"encode for {name}"),
+                )
+                for name, (each, its_bounds) in models.items()
+            }
         plain, figures = measured[BASE].run.figures, measured[model.name].run.figures
         columns = (
             Column("CLIP-like", plain),
@@ -125,10 +127,11 @@ class Demo:
         folder = self.out / "index"
         _drop_index_of_another_model(folder, model)
         store = start_store(folder, model)
-        bar = self.bars.of("index")
-        report = ingest(
-            store, model, self.out / "gallery", progress=lambda done, total, failed: bar(done, total)
-        )
+        with self.bars as bars:
+            bar = bars.of("index")
+            report = ingest(
+                store, model, self.out / "gallery", progress=lambda done, total, failed: bar(done, total)
+            )
         self._say(f"{store.count} pictures in {folder}: {report.added} added, {report.unchanged} unchanged.")
         return store
 
@@ -278,6 +281,9 @@ def trained(out: Path, *, world: Path, console: Console, bars: Bars, seed: int =
     def report(line: dict[str, Any]) -> None:
         bars("train", min(line["step"] + 1, steps), steps, headline(line))
 
-    result = recipes.run(recipe, folder=out / "model", world=world, seed=seed, report=report, progress=bars)
+    with bars:
+        result = recipes.run(
+            recipe, folder=out / "model", world=world, seed=seed, report=report, progress=bars
+        )
     console.print(Text(f"Trained {result.step} steps; the model is in {out / 'model'}."))
     return load(out / "model")

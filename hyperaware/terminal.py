@@ -65,8 +65,9 @@ def _is_number(cell: str) -> bool:
 class Bars:
     """Progress bars on stderr, one for each kind of work, and a remark below them.
 
-    A bar appears when its work begins. Where stderr is no terminal, finished bars and now and then a remark
-    become lines, so that a log shows life.
+    A bar appears when its work begins; all of them go at the end of the `with`, which may be entered again.
+    Print results after it. Where stderr is no terminal, finished bars and now and then a remark become lines, so
+    that a log shows life.
     """
 
     def __init__(self) -> None:
@@ -94,15 +95,11 @@ class Bars:
         """The bar of one kind of work, as a function of (done, total)."""
         return lambda done, total: self(what, done, total)
 
-    def close(self) -> None:
-        """Take the bars off the screen, before results are printed."""
+    def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
         self._live, self._progress, self._remark = None, None, ""
         self._tasks.clear()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _started(self) -> "Progress":
         from rich.live import Live
@@ -113,7 +110,9 @@ class Bars:
             self._progress = Progress(text, BarColumn(bar_width=30), MofNCompleteColumn(), left)
             console = screen(stderr=True)
             if console.is_terminal:
-                self._live = Live(console=console, get_renderable=self._drawn, transient=True)
+                self._live = Live(
+                    console=console, get_renderable=self._drawn, transient=True, redirect_stdout=False
+                )
                 self._live.start()
         return self._progress
 

@@ -15,7 +15,7 @@ __all__ = ["demo"]
 
 def demo(
     train: Annotated[
-        bool, typer.Option("--train", help="Fine-tune a model first, about two minutes, and use it.")
+        bool, typer.Option("--train", help="Fine-tune a model first, two to three minutes, and use it.")
     ] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything is written.")] = Path("demo"),
     world: World = None,
@@ -32,14 +32,16 @@ def demo(
     from hyperaware.demo import Demo, trained
 
     console = Console(quiet=True) if json else screen()
-    with Bars() as bars:
-        model = trained(out, world=world_cache(world), console=console, bars=bars) if train else None
-        document = Demo(out, console, bars, program=_program()).run(model)
+    bars = Bars()
+    model = trained(out, world=world_cache(world), console=console, bars=bars) if train else None
+    document = Demo(out, console, bars, program=_program()).run(model)
     if json:
         emit(document)
 
 
 def _program() -> str:
     """How to call this program from here: by its name, or by its path where it is not on the PATH."""
-    found = shutil.which("hyperaware")
-    return "hyperaware" if found and Path(found).samefile(sys.argv[0]) else sys.argv[0]
+    found, path = shutil.which("hyperaware"), Path(sys.argv[0])
+    if found and path.exists() and path.samefile(found):
+        return "hyperaware"
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
