@@ -66,8 +66,8 @@ class Bars:
     """Progress bars on stderr, one for each kind of work, and a remark below them.
 
     A bar appears when its work begins; all of them go at the end of the `with`, which may be entered again.
-    Print results after it. Where stderr is no terminal, finished bars and now and then a remark become lines, so
-    that a log shows life.
+    Print results after it. Where stderr is no terminal, finished bars and now and then a remark become lines,
+    so that a log shows life.
     """
 
     def __init__(self) -> None:
