@@ -20,6 +20,7 @@ __all__ = [
     "data",
     "demo",
     "distributed",
+    "editing",
     "errors",
     "evaluation",
     "geometry",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hyperaware.cli import demo, evaluate, index, listing, search, train, world
+from hyperaware.cli import demo, edit, evaluate, index, listing, search, train, world
 from hyperaware.cli.group import Verbs, example
 
 __all__ = ["app"]
@@ -37,6 +37,7 @@ app.command(
         "hyperaware evaluate runs/a-0 runs/a-1 runs/a-2 --seed-runs --data my-test --out figures.json",
     )
 )(evaluate.evaluate)
+app.add_typer(edit.app, name="edit")
 app.add_typer(index.app, name="index")
 app.command(
     epilog=example(

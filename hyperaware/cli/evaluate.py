@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS
-from hyperaware.cli.parameters import Json, World, world_cache
+from hyperaware.cli.parameters import Json, World, named_rows, world_cache
 from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars, emit, note, screen
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-WORLD = "world:"
 WORLD_COUNT = 500
 
 
@@ -56,7 +55,7 @@ def evaluate(
 
     loaded = [load(name) for name in models]  # before any work: a name may be wrong
     with Bars() as bars:
-        rows = _rows(data, count, world_cache(world), bars)
+        rows = named_rows(data, count, of_world=WORLD_COUNT, cache=world_cache(world), bars=bars)
         measured = [_measure(model, rows, data, bars) for model in loaded]
     runs = [measurement.run for measurement, _ in measured]
     columns = _columns(runs, seed_runs)
@@ -71,22 +70,6 @@ def evaluate(
         for path, reason in runs[0].failed.items():
             note(f"failed: {path}: {reason}")
         raise typer.Exit(BAD_INPUTS)
-
-
-def _rows(data: str, count: int | None, cache: Path, bars: Bars) -> list["Row"]:
-    if not data.startswith(WORLD):
-        from hyperaware.data.folder import read_folder
-
-        return read_folder(Path(data))[:count]
-    from hyperaware.recipes import Slice, rows_of
-    from hyperaware.world import SPLITS
-
-    split = data.removeprefix(WORLD)
-    if split not in SPLITS:
-        from hyperaware.options import unknown_name
-
-        raise unknown_name("split of the world", split, SPLITS)
-    return rows_of(Slice(split=split, count=WORLD_COUNT if count is None else count), cache, bars)
 
 
 def _measure(

@@ -1,12 +1,19 @@
-"""Parameters that several verbs share, spelled and explained once."""
+"""Parameters that several verbs share, spelled and explained once, and what they stand for."""
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["Json", "ModelName", "World", "world_cache"]
+from hyperaware.terminal import Bars
+
+if TYPE_CHECKING:
+    from hyperaware.data.quadruplet import Row
+
+__all__ = ["Json", "ModelName", "World", "named_rows", "world_cache"]
+
+OF_WORLD = "world:"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, for machines.")]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model, or a model's folder.")]
@@ -27,3 +34,20 @@ def world_cache(given: Path | None) -> Path:
         return given
     cache = os.environ.get("HYPERAWARE_CACHE")
     return Path(cache) / "world" if cache else Path.home() / ".cache" / "hyperaware" / "world"
+
+
+def named_rows(data: str, count: int | None, *, of_world: int, cache: Path, bars: Bars) -> list["Row"]:
+    """The rows of a folder or of `world:SPLIT`: the first `count`, or by default all and `of_world`."""
+    if not data.startswith(OF_WORLD):
+        from hyperaware.data.folder import read_folder
+
+        return read_folder(Path(data))[:count]
+    from hyperaware.recipes import Slice, rows_of
+    from hyperaware.world import SPLITS
+
+    split = data.removeprefix(OF_WORLD)
+    if split not in SPLITS:
+        from hyperaware.options import unknown_name
+
+        raise unknown_name("split of the world", split, SPLITS)
+    return rows_of(Slice(split=split, count=of_world if count is None else count), cache, bars)

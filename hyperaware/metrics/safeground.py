@@ -1,4 +1,4 @@
-"""SafeGround (arXiv 2503.11742, section 3): does a model prefer the safe candidate, whatever it is asked?
+"""SafeGround (arXiv 2503.11742): does a model prefer the safe candidate, whatever it is asked?
 
 A tuple is a safe image v_s, an unsafe image v_u, a safe text t_s and an unsafe text t_u that belong together.
 Every contest has two candidates, the safe and the unsafe member of one tuple, so four similarities decide:

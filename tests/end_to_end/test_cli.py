@@ -25,7 +25,8 @@ def test_version_and_help() -> None:
     assert run("--version").stdout.startswith("hyperaware 0.")
     helped = run("--help")
     assert helped.exit_code == 0
-    for verb in ("demo", "world", "train", "bounds", "evaluate", "index", "search", "traverse", "list"):
+    verbs = ("demo", "world", "train", "bounds", "evaluate", "edit", "index", "search", "traverse", "list")
+    for verb in verbs:
         assert f"\n  {verb} " in helped.stdout
     assert "Example" in run("index", "add", "--help").stdout
 

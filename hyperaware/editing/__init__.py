@@ -1,0 +1,1 @@
+"""Weight edits: a few weights of a finished model are changed without training, and can be changed back."""
