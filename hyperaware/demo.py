@@ -282,8 +282,6 @@ def trained(out: Path, *, world: Path, console: Console, bars: Bars, seed: int =
         bars("train", min(line["step"] + 1, steps), steps, headline(line))
 
     with bars:
-        result = recipes.run(
-            recipe, folder=out / "model", world=world, seed=seed, report=report, progress=bars
-        )
-    console.print(Text(f"Trained {result.step} steps; the model is in {out / 'model'}."))
+        made = recipes.run(recipe, folder=out / "model", world=world, seed=seed, report=report, progress=bars)
+    console.print(Text(f"Trained {made.result.step} steps; the model is in {out / 'model'}."))
     return load(out / "model")

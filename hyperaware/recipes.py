@@ -30,7 +30,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["RECIPES", "Recipe", "Slice", "changed", "measure_bounds", "read_recipe", "rows_of", "run"]
+__all__ = ["RECIPES", "Made", "Recipe", "Slice", "changed", "measure_bounds", "read_recipe", "rows_of", "run"]
 
 FOLDER = Path(__file__).parent / "training" / "recipes"
 RECIPES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -57,6 +57,15 @@ class Slice:
     def name(self) -> str:
         """`world:SPLIT`, or the folder."""
         return f"world:{self.split}" if self.folder is None else self.folder
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a recipe's run ended, and the pictures that could not be read; their rows were left out."""
+
+    result: Result
+    failed: Mapping[str, str]
+    """Path to reason."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +148,14 @@ def run(
     seed: int = 0,
     report: Report = lambda line: None,
     progress: Progress = lambda what, done, total: None,
-) -> Result:
+) -> Made:
     """Make the recipe's model in `folder`, with bounds measured on its calibration rows.
 
-    `world` is where slices of the embedded world are exported to and found again. After an interruption it
-    goes on from the last checkpoint. `report` gets each line of the log, `progress` each step of what comes
-    before.
+    A row whose picture cannot be read is left out, and named in what is returned. `world` is where slices of
+    the embedded world are exported to and found again. After an interruption it goes on from the last
+    checkpoint. `report` gets each line of the log, `progress` each step of what comes before.
     """
-    rows = {part: rows_of(getattr(recipe, part), world, progress) for part in ("train", "validation")}
+    rows = {part: rows_of(getattr(recipe, part), world, progress) for part in PARTS}
     model = _start(recipe, rows["train"], seed)
     model.name = recipe.name
     model.provenance = {
@@ -175,9 +184,9 @@ def run(
     )
     finished = load(folder)
     if finished.space.has_root:
-        calibration = rows_of(recipe.calibration, world, progress)
-        measure_bounds(finished, calibration=calibration, validation=rows["validation"]).save(folder)
-    return result
+        good = {part: examples[part].rows for part in ("calibration", "validation")}
+        measure_bounds(finished, **good).save(folder)
+    return Made(result, {path: why for each in examples.values() for path, why in each.failed})
 
 
 def measure_bounds(

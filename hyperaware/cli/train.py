@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hyperaware.cli.group import BAD_INPUTS
 from hyperaware.cli.parameters import Json, ModelName, World, world_cache
-from hyperaware.terminal import Bars, emit, screen, table
+from hyperaware.terminal import Bars, emit, note, screen, table
 
 if TYPE_CHECKING:
     from hyperaware.moderation.bounds import Bounds
@@ -47,7 +48,8 @@ def train(
     """Train a model by a recipe, and measure its bounds.
 
     Interrupted, the same command goes on from the last checkpoint. DIR then holds the model (config.json,
-    model.safetensors, tokenizer.json), bounds.json, and log.jsonl with every term of every tenth step.
+    model.safetensors, tokenizer.json), bounds.json, and log.jsonl with every term of every tenth step. A row
+    whose picture cannot be read is left out, named and counted: the exit code is then 3.
     """
     from hyperaware import recipes
     from hyperaware.options import parse_assignments
@@ -61,9 +63,10 @@ def train(
             done = line["step"] if "split" in line else line["step"] + 1
             bars(f"train {chosen.name}", done, chosen.training.steps, headline(line))
 
-        result = recipes.run(
+        made = recipes.run(
             chosen, folder=out, world=world_cache(world), seed=seed, report=report, progress=bars
         )
+    result = made.result
     document = {
         "model": str(out),
         "recipe": chosen.name,
@@ -72,12 +75,17 @@ def train(
         "stopped_early": result.stopped_early,
         "best_step": result.best_step,
         "validation": result.figures,
+        "failed": made.failed,
     }
     if json:
         emit(document)
-        return
-    table(["on validation", "value"], [[name, f"{value:.3f}"] for name, value in _shown(result.figures)])
-    screen().print(f"\nThe model is in {out}. Next: hyperaware evaluate {out}", soft_wrap=True)
+    else:
+        table(["on validation", "value"], [[name, f"{value:.3f}"] for name, value in _shown(result.figures)])
+        screen().print(f"\nThe model is in {out}. Next: hyperaware evaluate {out}", soft_wrap=True)
+    for path, why in made.failed.items():
+        note(f"failed: {path}: {why}")
+    if made.failed:
+        raise typer.Exit(BAD_INPUTS)
 
 
 def _with_data(

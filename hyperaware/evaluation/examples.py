@@ -73,7 +73,7 @@ class Examples:
         with ThreadPoolExecutor(max_workers=2) as pool:
             for path, result in zip(paths, pool.map(crop, paths), strict=True):
                 if isinstance(result, MediaError):
-                    self.failed.append((str(path), str(result)))
+                    self.failed.append((str(path), str(result).removeprefix(f"{path}: ")))
                 crops.append(None if isinstance(result, MediaError) else result)
                 if progress is not None:
                     progress(len(crops), len(paths))

@@ -174,7 +174,7 @@ def read_run(path: str | Path) -> Run:
 
 @dataclass(frozen=True)
 class Spread:
-    """One figure over n runs: mean, sample standard deviation (None for one run), least and greatest value."""
+    """One figure over n runs: mean, sample standard deviation (None for one run), least, greatest value."""
 
     mean: float
     deviation: float | None

@@ -1,4 +1,4 @@
-"""docs/formulas.md names functions: each of them exists, and every public formula of the geometry is in it."""
+"""docs/formulas.md names functions: each of them exists, and every formula of the geometry is in it."""
 
 import importlib
 import re

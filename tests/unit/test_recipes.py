@@ -17,6 +17,7 @@ from hyperaware.moderation import bounds
 from hyperaware.recipes import RECIPES, Recipe, Slice, changed, measure_bounds, read_recipe, run
 from hyperaware.training.loop import Result
 from hyperaware.training.settings import Settings
+from hyperaware.world import export
 
 RECIPE = """
 name = "tiny"
@@ -185,7 +186,9 @@ def tiny(**changes: Any) -> Recipe:
 @pytest.fixture(scope="module")
 def finished(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     folder = tmp_path_factory.mktemp("finished")
-    return folder, run(tiny(), folder=folder, world=world, seed=3)
+    made = run(tiny(), folder=folder, world=world, seed=3)
+    assert made.failed == {}
+    return folder, made.result
 
 
 def test_a_run_ends_in_a_model_and_its_bounds(finished: tuple[Path, Result]) -> None:
@@ -280,6 +283,23 @@ def test_rows_may_come_from_a_folder_of_ones_own(world: Path, tmp_path: Path) ->
     )
     run(recipe, folder=tmp_path / "second", world=world)
     assert (tmp_path / "second" / "bounds.json").is_file()
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "calibration"])
+def test_a_row_with_a_bad_picture_is_left_out_and_named(part: str, tmp_path: Path) -> None:
+    data = {name: tmp_path / name for name in ("train", "validation", "calibration")}
+    for name, folder in data.items():
+        rows = export(folder, count=60, split=name)
+        if name == part:
+            bad = rows[3].unsafe_image
+            bad.write_bytes(bad.read_bytes()[:200])
+    slices = {name: Slice(split=name, folder=str(folder)) for name, folder in data.items()}
+    recipe = tiny(training=Settings(steps=1, batch_size=4), **slices)
+    made = run(recipe, folder=tmp_path / "model", world=tmp_path)
+    assert made.failed.keys() == {str(bad)}
+    assert made.failed[str(bad)].startswith("the file ends before the picture does")
+    found = bounds.load(tmp_path / "model")
+    assert found.unsafe_image.n == (59 if part == "calibration" else 60)
 
 
 def test_a_slice_of_the_world_needs_a_count(world: Path, tmp_path: Path) -> None:
