@@ -42,7 +42,7 @@ def tiny_siglip() -> SiglipModel:
 
 
 def random_pairs(count: int, *, seed: int = 0, tokens: int = 8) -> Batch:
-    """Pairs of captions of 3 to 8 tokens, start and end included, and of noise; without labels."""
+    """Pairs of captions of 3 to 8 tokens, start and end included, and of noise; all labelled unsafe."""
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(2, 28, (2 * count, tokens), generator=generator)
     lengths = torch.randint(3, tokens + 1, (2 * count,), generator=generator)
@@ -55,5 +55,6 @@ def random_pairs(count: int, *, seed: int = 0, tokens: int = 8) -> Batch:
         ids=ids,
         mask=mask,
         pixels=torch.randn(2 * count, 3, 16, 16, generator=generator),
-        rows=torch.arange(count),
+        unsafe_text_is_unsafe=torch.ones(count, dtype=torch.bool),
+        unsafe_image_is_unsafe=torch.ones(count, dtype=torch.bool),
     )

@@ -111,9 +111,8 @@ def _image_features(towers: Any) -> Callable[[Inputs], Tensor]:
 
 
 def unsafe_pairs(batch: Batch, name: str) -> Tensor:
-    """Which pairs of a batch have a generated item that is labelled unsafe, (n,); without labels all have."""
-    labels = batch.unsafe_text_is_unsafe if name == "text" else batch.unsafe_image_is_unsafe
-    return torch.ones(len(batch.ids) // 2, dtype=torch.bool) if labels is None else labels.bool()
+    """Which pairs of a batch have a generated item that is labelled unsafe, (n,)."""
+    return batch.unsafe_text_is_unsafe if name == "text" else batch.unsafe_image_is_unsafe
 
 
 def paired_inputs(batch: Batch, name: str) -> Inputs:

@@ -50,7 +50,8 @@ def batch(
         torch.cat([arrays[f"{name}_{side}"][rows] for side in ("safe", "unsafe")])
         for name in ("ids", "mask", "pixels")
     )
-    return Batch(ids, mask, pixels.to(dtype), rows=torch.arange(len(ids) // 2))
+    unsafe = torch.ones(len(ids) // 2, dtype=torch.bool)
+    return Batch(ids, mask, pixels.to(dtype), unsafe_text_is_unsafe=unsafe, unsafe_image_is_unsafe=unsafe)
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
