@@ -41,7 +41,7 @@ ROWS = 200
 BASE = "world"
 CATEGORY = "violence"
 HITS = 6
-QUICK = {"training.steps": "400", "training.evaluate_every": "100"}
+QUICK = {"training.steps": "300", "training.evaluate_every": "100"}
 QUICK_COUNTS = {"train": 4000, "validation": 200, "calibration": 600}
 """What `--train` changes in the recipe of the default model, so that it takes minutes."""
 
