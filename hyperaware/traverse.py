@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hyperaware.errors import ConfigError
 from hyperaware.geometry import lorentz
-from hyperaware.geometry.space import Space, space_from_config
+from hyperaware.geometry.space import Lorentz, Space, space_from_config
 
 __all__ = ["ROOT", "Stop", "captions_to_root", "traversal"]
 
@@ -35,9 +35,10 @@ def traversal(point: Float[Tensor, " d"], *, space: Space, steps: int = 50) -> F
     """
     if steps < 2:
         raise ConfigError(f"steps is {steps}, expected at least 2: the point and the root.")
-    if not space.has_root:
+    if not isinstance(space, Lorentz):
         raise ConfigError(
-            f"the space {space.name!r} has no root to go to; use a model whose space is 'lorentz'."
+            f"the space {space.name!r} has no root to go to, or no cones on the way; "
+            "use a model whose space is 'lorentz'."
         )
     if point.dim() != 1:
         raise ConfigError(f"a traversal starts at one point, got a tensor of shape {tuple(point.shape)}.")

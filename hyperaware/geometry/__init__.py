@@ -1,5 +1,5 @@
-"""The spaces in which embeddings live: `lorentz` holds every formula, `space` the one interface over them."""
+"""The spaces of embeddings: formulas in `lorentz` and `euclid`, in `space` the one interface over them."""
 
-from hyperaware.geometry.space import Lorentz, Space, Sphere, space_from_config
+from hyperaware.geometry.space import Euclid, Lorentz, Space, Sphere, space_from_config
 
-__all__ = ["Lorentz", "Space", "Sphere", "space_from_config"]
+__all__ = ["Euclid", "Lorentz", "Space", "Sphere", "space_from_config"]

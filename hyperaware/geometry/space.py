@@ -1,4 +1,4 @@
-"""Where the embeddings of a model live: on a sphere (CLIP) or in hyperbolic space (HySAC)."""
+"""Where the embeddings of a model live: on a sphere (CLIP), in flat or in hyperbolic space (HySAC)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from hyperaware.errors import ConfigError
 from hyperaware.geometry import lorentz
 from hyperaware.options import unknown_name
 
-__all__ = ["Lorentz", "Space", "Sphere", "space_from_config"]
+__all__ = ["Euclid", "Lorentz", "Space", "Sphere", "space_from_config"]
 
 
 @runtime_checkable
@@ -29,7 +29,7 @@ class Space(Protocol):
 
     @property
     def curv(self) -> lorentz.Curvature:
-        """Minus the sectional curvature, in 1/length²; positive exactly where there is a root."""
+        """Minus the sectional curvature, in 1/length²; not negative exactly where there is a root."""
 
     def lift(self, features: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """Points from the outputs of an encoder."""
@@ -118,6 +118,65 @@ class Sphere:
 
 
 @dataclass(frozen=True)
+class Euclid:
+    """Flat space with a root: what Lorentz space is at c = 0, for the twin that tells what curvature does.
+
+    >>> Euclid().root_distance(Euclid().lift(torch.tensor([[0.3, 0.4]])))
+    tensor([0.5000])
+    """
+
+    @property
+    def name(self) -> str:
+        return "euclid"
+
+    @property
+    def has_root(self) -> bool:
+        return True
+
+    @property
+    def curv(self) -> float:
+        return 0.0
+
+    def lift(self, features: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+        """The features themselves."""
+        return features
+
+    def similarity(self, x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+        """Minus the distance."""
+        return -torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+    def distance(self, x: Float[Tensor, "*#batch d"], y: Float[Tensor, "*#batch d"]) -> Float[Tensor, "*_"]:
+        return torch.linalg.vector_norm(x - y, dim=-1)
+
+    def root_distance(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        """The norm."""
+        return torch.linalg.vector_norm(x, dim=-1)
+
+    def move_to(
+        self, x: Float[Tensor, "*#batch d"], root_distance: float | int | Float[Tensor, "*#batch"]
+    ) -> Float[Tensor, "*_ d"]:
+        """x scaled to this norm; the root has no ray and stays."""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        length = torch.as_tensor(root_distance, dtype=x.dtype, device=x.device).clamp(min=0)
+        return length.unsqueeze(-1) * x / torch.where(norm == 0, 1.0, norm)
+
+    def product_items(self, y: Float[Tensor, "m d"]) -> Float[Tensor, "m k"]:
+        """(y, -|y|²/2)."""
+        return torch.cat([y, -y.square().sum(-1, keepdim=True) / 2], dim=-1)
+
+    def product_queries(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """(x, 1): with (y, -|y|²/2) it gives (|x|² - |x-y|²)/2, which falls with the distance."""
+        return torch.cat([x, torch.ones_like(x[:, :1])], dim=-1)
+
+    def ball(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+        """The points themselves; here the order is exact."""
+        return x
+
+    def config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+@dataclass(frozen=True)
 class Lorentz:
     """Hyperbolic space by space coordinates on the hyperboloid: the space of HySAC and MERU.
 
@@ -178,7 +237,7 @@ class Lorentz:
         return {"name": self.name, "curv": float(torch.as_tensor(self.curv).detach())}
 
 
-SPACES: dict[str, Callable[..., Space]] = {"sphere": Sphere, "lorentz": Lorentz}
+SPACES: dict[str, Callable[..., Space]] = {"sphere": Sphere, "euclid": Euclid, "lorentz": Lorentz}
 
 
 def space_from_config(config: Mapping[str, Any]) -> Space:

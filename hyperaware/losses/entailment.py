@@ -1,11 +1,12 @@
-"""The entailment term: the child lies in the parent's cone."""
+"""The entailment term: the child lies in the parent's cone, in hyperbolic or in flat space."""
 
 from jaxtyping import Float
 from torch import Tensor
 
+from hyperaware.geometry import euclid
 from hyperaware.geometry.lorentz import cone_excess
 
-__all__ = ["entailment"]
+__all__ = ["entailment", "euclidean_entailment"]
 
 
 def entailment(
@@ -23,4 +24,16 @@ def entailment(
     than asinh(2K)/sqrt(c) has a cone of half a turn ("saturated"), whose width has no gradient.
     """
     excess = cone_excess(parent, child, curv, min_radius=min_radius, aperture_scale=aperture_scale)
+    return excess.clamp(min=0).mean()
+
+
+def euclidean_entailment(
+    parent: Float[Tensor, "n d"],
+    child: Float[Tensor, "n d"],
+    *,
+    min_radius: float = 0.1,
+    aperture_scale: float = 1.0,
+) -> Float[Tensor, ""]:
+    """The same with the cones of flat space (Ganea et al., arXiv 1804.01882), as HySAC's table 9 asks for."""
+    excess = euclid.cone_excess(parent, child, min_radius=min_radius, aperture_scale=aperture_scale)
     return excess.clamp(min=0).mean()

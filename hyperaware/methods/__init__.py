@@ -12,6 +12,7 @@ __all__ = ["METHODS", "method_class"]
 METHODS = {
     "clip": "hyperaware.methods.clip:CLIP",
     "hysac": "hyperaware.methods.hysac:HySAC",
+    "euclidean-hysac": "hyperaware.methods.euclidean_hysac:EuclideanHySAC",
     "safe-clip": "hyperaware.methods.safe_clip:SafeCLIP",
     "safer-clip": "hyperaware.methods.safer_clip:SafeRCLIP",
     "shield-clip": "hyperaware.methods.shield_clip:ShieldCLIP",

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
-from hyperaware.geometry.space import Lorentz, Space, Sphere
+from hyperaware.geometry.space import Euclid, Lorentz, Space, Sphere
 from hyperaware.media.images import decode
 from hyperaware.models.preprocess import Preprocess
 from hyperaware.models.tokenizer import Tokenizer
@@ -31,9 +31,10 @@ class DualEncoder(nn.Module):
     * On the `Sphere` the lift is the normalisation, and this is CLIP.
     * In `Lorentz` space a feature f becomes exp_0(alpha f), alpha a learned scale per modality (HySAC,
       arXiv 2503.12127, section 3; MERU, arXiv 2304.09172).
+    * In `Euclid` space it becomes alpha f.
 
-    The lift runs in float32 whatever the towers run in. Parameters beside the towers: `log_logit_scale`; in
-    Lorentz space also `log_alpha_image`, `log_alpha_text` and `log_curv`. All are logarithms and named so.
+    The lift runs in float32 whatever the towers run in. Parameters beside the towers: `log_logit_scale`; with
+    a root `log_alpha_image` and `log_alpha_text`; in Lorentz space `log_curv`. All are logarithms.
     """
 
     def __init__(
@@ -81,13 +82,21 @@ class DualEncoder(nn.Module):
     @property
     def space(self) -> Space:
         """The space of the points; in Lorentz space its curvature carries the gradient of `log_curv`."""
-        if self.log_curv is None:
-            return Sphere()
-        return Lorentz(self.log_curv.exp())
+        if self.log_curv is not None:
+            return Lorentz(self.log_curv.exp())
+        return Sphere() if self.log_alpha_text is None else Euclid()
 
     def use_lorentz(self, *, curv: float = 1.0, alpha_image: float, alpha_text: float) -> None:
         """Replace the space by Lorentz space with these starting values."""
         self.log_curv = nn.Parameter(torch.tensor(math.log(curv), device=self.device))
+        self._use_alphas(alpha_image, alpha_text)
+
+    def use_euclid(self, *, alpha_image: float, alpha_text: float) -> None:
+        """Replace the space by flat space with these starting values."""
+        self.log_curv = None
+        self._use_alphas(alpha_image, alpha_text)
+
+    def _use_alphas(self, alpha_image: float, alpha_text: float) -> None:
         self.log_alpha_image = nn.Parameter(torch.tensor(math.log(alpha_image), device=self.device))
         self.log_alpha_text = nn.Parameter(torch.tensor(math.log(alpha_text), device=self.device))
 
@@ -103,10 +112,11 @@ class DualEncoder(nn.Module):
         """
         if self.log_logit_scale.requires_grad:
             self.log_logit_scale.clamp_(*LOG_LOGIT_SCALE_RANGE)
-        if self.log_curv is not None and self.log_alpha_image is not None and self.log_alpha_text is not None:
+        if self.log_curv is not None:
             self.log_curv.clamp_(*LOG_CURV_RANGE)
-            self.log_alpha_image.clamp_(max=0.0)
-            self.log_alpha_text.clamp_(max=0.0)
+        for log_alpha in (self.log_alpha_image, self.log_alpha_text):
+            if log_alpha is not None:
+                log_alpha.clamp_(max=0.0)
 
     # -- from tensors, with gradients --------------------------------------------------------------------
 

@@ -138,10 +138,12 @@ def _from_config(config: dict[str, Any], folder: Path) -> DualEncoder:
         tokenizer=tokenizer,
         preprocess=Preprocess.from_config(config["preprocess"]),
     )
-    if config["space"] not in ("sphere", "lorentz"):
+    if config["space"] not in ("sphere", "euclid", "lorentz"):
         raise ValueError(f"unknown space {config['space']!r}")
     if config["space"] == "lorentz":
         model.use_lorentz(alpha_image=1.0, alpha_text=1.0)  # the values follow from the file
+    if config["space"] == "euclid":
+        model.use_euclid(alpha_image=1.0, alpha_text=1.0)
     model.name, model.folder, model.provenance = config["name"], folder, config["provenance"]
     return model
 

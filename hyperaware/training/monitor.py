@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet
-from hyperaware.geometry.lorentz import half_aperture
+from hyperaware.geometry import euclid, lorentz
 from hyperaware.geometry.space import Lorentz, Space
 from hyperaware.metrics.retrieval import ranks, recall_at
 from hyperaware.metrics.separation import auroc
@@ -44,7 +44,7 @@ def radial_figures(points: Quadruplet, *, space: Space, min_radius: float = MIN_
     `saturated`: the share of points whose cone is half a turn wide, where the half-aperture has no gradient.
     An AUROC is absent where the labels call no generated item of the modality unsafe.
     """
-    if not isinstance(space, Lorentz):
+    if not space.has_root:
         return {}
     distances = {name: space.root_distance(getattr(points, name)).cpu() for name in CLASSES}
     figures: dict[str, Any] = {}
@@ -52,8 +52,12 @@ def radial_figures(points: Quadruplet, *, space: Space, min_radius: float = MIN_
         quantiles = torch.quantile(values, torch.tensor([0.05, 0.5, 0.95]))
         figures[f"root_distance/{name}"] = [round(float(q), 5) for q in quantiles]
     every = torch.cat([getattr(points, name) for name in CLASSES])
-    wide = half_aperture(every, space.curv, min_radius=min_radius) >= math.pi / 2
-    figures["saturated"] = float(wide.float().mean())
+    half = (
+        lorentz.half_aperture(every, space.curv, min_radius=min_radius)
+        if isinstance(space, Lorentz)
+        else euclid.half_aperture(every, min_radius=min_radius)
+    )
+    figures["saturated"] = float((half >= math.pi / 2).float().mean())
     for modality in ("text", "image"):
         unsafe = _generated_is_unsafe(points, modality)
         if unsafe.any():

@@ -62,7 +62,16 @@ def written(tmp_path: Path) -> Callable[..., Recipe]:
 
 
 def test_the_shipped_recipes_are_these() -> None:
-    fine_tuned = ("hycoclip", "hysac", "hysac-ordered", "meru", "safe-clip", "safer-clip", "shield-clip")
+    fine_tuned = (
+        "euclidean-hysac",
+        "hycoclip",
+        "hysac",
+        "hysac-ordered",
+        "meru",
+        "safe-clip",
+        "safer-clip",
+        "shield-clip",
+    )
     assert set(RECIPES) == {"world", *(f"world-{name}" for name in fine_tuned)}
 
 
