@@ -25,7 +25,7 @@ def ranks(
     targets: Int[Tensor, "n"],
     similarity: Similarity,
     *,
-    chunk: int = 1024,
+    chunk: int = 256,
 ) -> Int[Tensor, "n"]:
     """Rank, from 1, of `items[targets[i]]` for `queries[i]`.
 
@@ -50,13 +50,14 @@ def ranks(
         target = targets[rows].to(items.device).unsqueeze(1)
         own = scores.gather(1, target)
         ahead = (scores > own) | ((scores == own) & (index < target))
-        counts.append(1 + ahead.sum(1))
+        # In int32: torch widens the whole mask to the type that it sums in.
+        counts.append(1 + ahead.sum(1, dtype=torch.int32).long())
     return torch.cat(counts)
 
 
 @torch.no_grad()
 def top1(
-    queries: Float[Tensor, "n d"], items: Float[Tensor, "m d"], similarity: Similarity, *, chunk: int = 1024
+    queries: Float[Tensor, "n d"], items: Float[Tensor, "m d"], similarity: Similarity, *, chunk: int = 256
 ) -> Int[Tensor, "n"]:
     """Index of the most similar item of every query; of equal ones the first.
 
