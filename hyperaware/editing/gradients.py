@@ -26,6 +26,7 @@ from hyperaware.errors import ConfigError, DataError
 from hyperaware.evaluation.examples import Batch
 from hyperaware.geometry.space import Sphere
 from hyperaware.losses.contrastive import contrastive
+from hyperaware.losses.cosine import cosine_distance
 
 __all__ = ["GSafeCLIP", "GUnsafe", "Sides", "gradient_scores"]
 
@@ -54,7 +55,7 @@ class GUnsafe:
     encoders: tuple[str, ...] = ENCODERS
     """Which encoders are pruned."""
     vision_rule: Literal["count", "mass"] = "mass"
-    """How vision's weights are chosen: by mass, unlike text's, which the released code does untold."""
+    """How vision's weights are chosen: by mass, unlike text's, as released, though perhaps by accident."""
 
     name = "g-unsafe"
 
@@ -95,7 +96,7 @@ class GSafeCLIP:
     def loss(sides: Sides) -> Tensor:
         """Safe-CLIP's two kinds of terms, roles exchanged: the safe item is pulled to the unsafe ones."""
         cross = contrastive(sides.safe, sides.other_unsafe, space=Sphere(), logit_scale=LOGIT_SCALE)
-        return cross + (1 - (sides.safe * sides.unsafe).sum(dim=1)).mean()
+        return cross + cosine_distance(sides.safe, sides.unsafe)
 
 
 def gradient_scores(
@@ -108,8 +109,8 @@ def gradient_scores(
         ModelError: the model has no such layers.
         DataError: no row is unsafe on both sides, or a gradient is not finite.
     """
-    if not encoders:
-        raise ConfigError(f"no encoder was named, expected some of {', '.join(ENCODERS)}.")
+    if not encoders or not set(encoders) <= set(ENCODERS):
+        raise ConfigError(f"got encoders {encoders}, expected some of {', '.join(ENCODERS)}.")
     towers = {name: encoder(model, name) for name in ENCODERS}
     totals: dict[str, Tensor] = {}
     rows = counted = 0

@@ -125,5 +125,6 @@ def test_rows_count_that_are_unsafe_on_both_sides() -> None:
     none = replace(mixed, unsafe_text_is_unsafe=torch.zeros(4, dtype=torch.bool))
     with pytest.raises(DataError, match="no row whose text and picture are both unsafe"):
         gradient_scores(tiny_clip(), [none], encoders=ENCODERS, loss=GUnsafe.loss)
-    with pytest.raises(ConfigError, match="no encoder was named"):
-        gradient_scores(tiny_clip(), [pairs], encoders=(), loss=GUnsafe.loss)
+    for wrong in ((), ("audio",)):
+        with pytest.raises(ConfigError, match="expected some of text, vision"):
+            gradient_scores(tiny_clip(), [pairs], encoders=wrong, loss=GUnsafe.loss)
