@@ -15,7 +15,7 @@ __all__ = ["demo"]
 
 def demo(
     train: Annotated[
-        bool, typer.Option("--train", help="Fine-tune a model first, two to three minutes, and use it.")
+        bool, typer.Option("--train", help="First fine-tune a model, one to two minutes, and use it.")
     ] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything is written.")] = Path("demo"),
     world: World = None,
