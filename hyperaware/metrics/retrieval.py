@@ -1,6 +1,8 @@
 """Retrieval: at which rank a query finds its item, and how many queries find it among the first k.
 
-A rank is counted, not sorted for: 1 + the number of items ahead. Memory is chunk x items.
+A rank is counted, not sorted for: 1 + the number of items ahead. Memory is chunk x items: results are
+written into one tensor made before, since a small one kept from each chunk would lie in the hole that the
+chunk's mask leaves, and the next mask would have to take new memory.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -45,14 +47,14 @@ def ranks(
             f"expected indices of {len(items)} items, 0 to {len(items) - 1}."
         )
     index = torch.arange(len(items), device=items.device)
-    counts = [torch.empty(0, dtype=torch.long, device=items.device)]
+    counts = torch.empty(len(queries), dtype=torch.long, device=items.device)
     for rows, scores in _scores(queries, items, similarity, chunk):
         target = targets[rows].to(items.device).unsqueeze(1)
         own = scores.gather(1, target)
         ahead = (scores > own) | ((scores == own) & (index < target))
         # In int32: torch widens the whole mask to the type that it sums in.
-        counts.append(1 + ahead.sum(1, dtype=torch.int32).long())
-    return torch.cat(counts)
+        counts[rows] = 1 + ahead.sum(1, dtype=torch.int32)
+    return counts
 
 
 @torch.no_grad()
@@ -66,8 +68,10 @@ def top1(
     """
     if len(items) == 0:
         raise DataError("there are no items to search, expected at least one.")
-    best = [scores.argmax(1) for _, scores in _scores(queries, items, similarity, chunk)]
-    return torch.cat([torch.empty(0, dtype=torch.long, device=items.device), *best])
+    best = torch.empty(len(queries), dtype=torch.long, device=items.device)
+    for rows, scores in _scores(queries, items, similarity, chunk):
+        best[rows] = scores.argmax(1)
+    return best
 
 
 def recall_at(ranks: Int[Tensor, "n"], k: int) -> float:
