@@ -39,7 +39,8 @@ class Inputs:
         if getattr(method, "needs_reference", False):
             self.reference = points_of(model, train).map(lambda part: part.to(model.device))
             if hasattr(method, "plan"):
-                self.plan = method.plan(self.reference)
+                plan = method.plan(self.reference)
+                self.plan = Plan(targets=plan.targets.cpu(), first_epoch=plan.first_epoch.cpu())
         if getattr(method, "needs_boxes", False):
             self.boxes = Boxes(train.rows, model=model)
 
@@ -51,7 +52,7 @@ class Inputs:
     @property
     def first_epoch(self) -> Tensor | None:
         """The epoch in which each row is trained on for the first time; None: all of them from the start."""
-        return None if self.plan is None else self.plan.first_epoch.cpu()
+        return None if self.plan is None else self.plan.first_epoch
 
     def of(self, rows: Tensor, *, embed: Callable[[Batch], Quadruplet]) -> dict[str, Quadruplet]:
         """The further arguments of `terms` for these rows; `embed` is the model in training."""
@@ -59,7 +60,7 @@ class Inputs:
         if self.reference is not None:
             inputs["reference"] = self.reference.take(rows)
         if self.reference is not None and self.plan is not None:
-            inputs["targets"] = self.reference.take(self.plan.targets.cpu()[rows])
+            inputs["targets"] = self.reference.take(self.plan.targets[rows])
         if self.boxes is not None:
             inputs["boxes"] = embed(self.boxes.batch(rows))
         return inputs
