@@ -23,6 +23,7 @@ __all__ = [
     "editing",
     "errors",
     "evaluation",
+    "files",
     "geometry",
     "index",
     "load",

@@ -1,12 +1,12 @@
 """An index and the model that it belongs to: `model.json` beside it lets a search find the model itself."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hyperaware.errors import ConfigError, StoreError
+from hyperaware.files import whole
 from hyperaware.geometry.space import space_from_config
 from hyperaware.index.sqlite import SQLiteStore
 from hyperaware.models.dual_encoder import DualEncoder
@@ -82,10 +82,8 @@ def start_store(index: Path, model: DualEncoder) -> SQLiteStore:
     spelling = _spelling(model)
     store = SQLiteStore(index, space=model.space, model_fingerprint=model.fingerprint)
     reference = Reference(model=spelling, fingerprint=store.model_fingerprint, space=store.space.config())
-    path = Path(index) / FILE_NAME
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(asdict(reference), indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with whole(Path(index) / FILE_NAME) as partial:
+        partial.write_text(json.dumps(asdict(reference), indent=1) + "\n", encoding="utf-8")
     return store
 
 

@@ -20,6 +20,7 @@ from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from hyperaware.errors import ConfigError, ModelError
+from hyperaware.files import whole
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["FLIP", "PRUNE", "Patch", "fingerprint"]
@@ -143,12 +144,8 @@ class Patch:
             MASK + name: torch.from_numpy(np.packbits(mask.numpy())) for name, mask in self.masks.items()
         }
         tensors |= {ORIGINAL + name: values.contiguous() for name, values in self.originals.items()}
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with whole(path) as partial:
             partial.write_bytes(serialised(tensors, metadata={"patch": json.dumps(head)}))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
         return path
 
     @classmethod

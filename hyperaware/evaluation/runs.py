@@ -20,6 +20,7 @@ from hyperaware.errors import DataError, SafetyError
 from hyperaware.evaluation.embed import embed
 from hyperaware.evaluation.examples import Examples
 from hyperaware.evaluation.protocols import Figures, evaluate, labelled
+from hyperaware.files import whole
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.moderation.bounds import Bounds
 
@@ -60,12 +61,8 @@ class Run:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False, allow_nan=False)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with whole(path) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
         return path
 
 

@@ -13,7 +13,6 @@ root distances, valid at any sample size for queries that are exchangeable with 
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet
 from hyperaware.errors import SafetyError
+from hyperaware.files import whole
 from hyperaware.geometry.space import Space
 from hyperaware.metrics.retrieval import top1
 
@@ -118,12 +118,8 @@ class Bounds:
         """The path of `bounds.json` in `folder`, written whole or not at all."""
         path = Path(folder) / FILE_NAME
         text = json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=1, allow_nan=False)
-        partial = path.with_name(f".{FILE_NAME}.{os.getpid()}")
-        try:
+        with whole(path) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
         return path
 
 

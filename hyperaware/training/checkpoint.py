@@ -1,7 +1,6 @@
 """Checkpoints without pickle: one safetensors file with weights, optimiser state and random state."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from hyperaware.errors import TrainingError
+from hyperaware.files import whole
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["read_checkpoint", "read_state", "write_checkpoint"]
@@ -29,9 +29,8 @@ def write_checkpoint(
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, metadata={"state": json.dumps(state)})
-    os.replace(temporary, path)
+    with whole(path) as partial:
+        save_file(tensors, partial, metadata={"state": json.dumps(state)})
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from hyperaware.data.folder import CAPTIONS, read_folder
 from hyperaware.data.quadruplet import Row
 from hyperaware.errors import ConfigError, DataError
+from hyperaware.files import whole
 from hyperaware.world.rows import VERSION, Example, World
 
 MANIFEST = "world.json"
@@ -106,9 +106,8 @@ def _write_images(example: Example, folder: Path) -> dict[str, Any]:
 
 def _write(path: Path, data: bytes) -> None:
     """Writes a file so that it is either absent or complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    with whole(path) as partial:
+        partial.write_bytes(data)
 
 
 def _png(image: Image.Image) -> bytes:

@@ -207,7 +207,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     def refuse(*_: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("hyperaware.moderation.bounds.os.replace", refuse)
+    monkeypatch.setattr("hyperaware.files.os.replace", refuse)
     with pytest.raises(OSError, match="disk full"):
         sample_bounds(split="other").save(tmp_path)
     assert load(tmp_path) == old
