@@ -24,7 +24,16 @@ from hyperaware.files import whole
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.moderation.bounds import Bounds
 
-__all__ = ["Measurement", "Run", "Spread", "mean_and_spread", "measurement", "read_run", "record"]
+__all__ = [
+    "Measurement",
+    "Run",
+    "Spread",
+    "mean_and_spread",
+    "measurement",
+    "read_run",
+    "record",
+    "spread_of",
+]
 
 FORMAT = 1
 
@@ -201,10 +210,11 @@ def mean_and_spread(runs: Sequence[Run]) -> dict[str, Spread]:
     for run in runs:
         if run.figures.keys() != keys:
             raise DataError(f"the runs differ in their figures: {sorted(run.figures.keys() ^ keys)[:3]}.")
-    return {key: _spread([float(run.figures[key]) for run in runs]) for key in keys}
+    return {key: spread_of([float(run.figures[key]) for run in runs]) for key in keys}
 
 
-def _spread(values: Sequence[float]) -> Spread:
+def spread_of(values: Sequence[float]) -> Spread:
+    """One figure over runs; the deviation is the sample one."""
     return Spread(
         mean=statistics.fmean(values),
         deviation=statistics.stdev(values) if len(values) > 1 else None,

@@ -1,0 +1,1 @@
+"""Methods side by side on one protocol: what `hyperaware compare` does."""
