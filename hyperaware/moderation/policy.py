@@ -1,72 +1,51 @@
-"""Policies: what happens to a query above the trigger, per role, and the verdict that says why.
+"""Policies: what happens to a query, per role, and the verdict that says why.
 
-A policy is a versioned TOML file (`default-policy.toml` explains its keys). It is read strictly: a spelling
-mistake in a safety rule is an error, never a rule that is silently absent.
+A policy is a versioned TOML file (`default-policy.toml` explains its keys, `policy_file` reads it); `rules`
+says which actions there are, which of several rules wins, and what happens where one cannot be evaluated.
 """
 
-import dataclasses
 import math
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import NamedTuple
 
 from hyperaware.errors import ConfigError, SafetyError
+from hyperaware.moderation import policy_file
 from hyperaware.moderation.bounds import MODALITIES, Bounds
-from hyperaware.moderation.redirect import require_strength
+from hyperaware.moderation.rules import (
+    ACTIONS,
+    SHOWN,
+    Action,
+    Clause,
+    ItemFilter,
+    Rule,
+    Show,
+    is_probability,
+    most_severe,
+)
 from hyperaware.options import unknown_name
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+__all__ = [
+    "ACTIONS",
+    "SHOWN",
+    "Action",
+    "Clause",
+    "Finding",
+    "ItemFilter",
+    "Policy",
+    "Rule",
+    "Show",
+    "Verdict",
+]
 
-__all__ = ["ACTIONS", "SHOWN", "Action", "Policy", "Rule", "Show", "Verdict"]
-
-Action = Literal["allow", "redirect", "block"]
-Show = Literal["safe", "all"]
-ACTIONS = ("allow", "redirect", "block")
-SHOWN = ("safe", "all")
-_OUTCOME = {"allow": "is allowed", "redirect": "is redirected", "block": "is blocked"}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What one role gets."""
-
-    action: Action
-    """What happens to a query above the trigger of its modality."""
-    show: Show
-    """Which items it may see: those within the limit of their modality, or all."""
-    strength: float = 1.0
-    """How far a redirected query moves, from 0 (not at all) to 1 (to the landing); for "redirect" only."""
-
-    def __post_init__(self) -> None:
-        if self.action not in ACTIONS:
-            raise unknown_name("action", str(self.action), ACTIONS)
-        if self.show not in SHOWN:
-            raise unknown_name("value of show", str(self.show), SHOWN)
-        require_strength(self.strength)
-
-    def tightened(self, strength: float | None) -> "Rule":
-        """This rule with the redirection that a caller asks for: as strong as the rule's, or stronger.
-
-        Raises:
-            ConfigError: a strength outside [0, 1], or one that would weaken the rule.
-        """
-        if strength is None:
-            return self
-        require_strength(strength)
-        least = {"allow": 0.0, "redirect": self.strength, "block": 0.0}[self.action]
-        if strength < least:
-            raise ConfigError(
-                f"strength {strength} is weaker than the rule's {least}: a caller may ask for more safety, "
-                "never for less. Leave strength out, raise it, or change the policy."
-            )
-        if self.action == "block" or strength == least:
-            return self
-        return dataclasses.replace(self, action="redirect", strength=strength)
+_OUTCOME = {
+    "allow": "is allowed",
+    "blur": "gets blurred answers",
+    "redirect": "is redirected",
+    "review": "waits for a review",
+    "block": "is blocked",
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +53,7 @@ class Verdict:
     """What is done with one query, with the numbers and the sentence that account for it."""
 
     action: Action
+    """What is applied: that of the most severe rule that hit, "allow" where none did."""
     reason: str
     score: float | None
     """Root distance of the query; None only where the role may see everything and the model has no root."""
@@ -82,6 +62,24 @@ class Verdict:
     policy_version: str
     strength: float = 0.0
     """How far a redirected query moves; 0 for every other action."""
+    category: str | None = None
+    """The category of the rule that decided; None where it was the root distance, or no rule hit."""
+    message: str | None = None
+    """What the rule that decided says to the user."""
+    shadow: Action | None = None
+    """What the most severe rule in shadow would have done; None where none of them hit."""
+    blurred: bool = False
+    """Whether what is answered is blurred: also under a redirection, where a rule for blurring hit too."""
+
+
+class Finding(NamedTuple):
+    """One rule, compared with one query."""
+
+    clause: Clause
+    """The role's own rule too, as a clause without a category."""
+    hit: bool
+    why: str
+    """The comparison as a sentence, with its numbers."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +108,9 @@ class Policy:
             ConfigError: no such file, no valid TOML, or a key or value that is not known; it names the file,
                 the key, what was expected and the nearest spelling.
         """
+        contents = policy_file.read(path)
         try:
-            document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(f"the policy {path} does not exist.") from None
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"the policy {path} cannot be read: {error}") from error
-        try:
-            return _policy(document)
+            return cls(**contents._asdict())
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
 
@@ -140,6 +133,39 @@ class Policy:
             raise unknown_name("role", str(name), self.roles)
         return name, self.roles[name]
 
+    @property
+    def categories(self) -> frozenset[str]:
+        """Every category that a rule names, those in shadow included."""
+        clauses = (clause for rule in self.roles.values() for clause in (*rule.queries, *rule.items))
+        return frozenset(clause.category for clause in clauses if clause.category is not None)
+
+    def require_categories(self, calibrated: Iterable[str]) -> None:
+        """Refuses a rule for a category without calibrated probabilities: it would hit everything.
+
+        Raises:
+            ConfigError: it names the role, the rule and the nearest spelling.
+        """
+        calibrated = list(calibrated)
+        for name, rule in self.roles.items():
+            for kind, clauses in (("queries", rule.queries), ("items", rule.items)):
+                for number, clause in enumerate(clauses, start=1):
+                    if clause.category is not None and clause.category not in calibrated:
+                        error = unknown_name("calibrated category", clause.category, calibrated)
+                        raise ConfigError(
+                            f"roles.{name}.{kind}, rule {number}: {error} A rule that cannot be evaluated "
+                            "hits everything: calibrate the category, or take the rule out."
+                        )
+
+    def shows(self, role: str | None = None, *, bounds: Bounds | None) -> ItemFilter:
+        """Which items the role may see, and which of them blurred: what a store must enforce.
+
+        Raises:
+            ConfigError: an unknown role.
+            SafetyError: the role's rules need the bounds, and there are none.
+        """
+        name, rule = self._named(role)
+        return ItemFilter.of(name, rule, bounds=bounds)
+
     def judge(
         self,
         score: float | None,
@@ -148,15 +174,65 @@ class Policy:
         bounds: Bounds | None,
         role: str | None = None,
         strength: float | None = None,
+        categories: Mapping[str, float] | None = None,
     ) -> Verdict:
         """The verdict on a query of `modality` with root distance `score`.
+
+        Args:
+            strength: how far a query above the trigger is moved, where that is more than the role's rule
+                asks for. A rule for a category may ask for more still.
+            categories: calibrated probabilities. A category that has none is left out, and its rules hit;
+                so do rules for a value that is no probability.
 
         Raises:
             SafetyError: no bounds, no score, or one that is not finite. Nothing is let through unjudged.
             ConfigError: an unknown role or modality, or a strength that would weaken the rule.
         """
-        name, rule = self._named(role)
-        rule = rule.tightened(strength)
+        name, _ = self._named(role)
+        findings = self.findings(
+            score, modality=modality, bounds=bounds, role=role, strength=strength, categories=categories
+        )
+        hits = [finding for finding in findings if finding.hit]
+        applied = [finding for finding in hits if not finding.clause.shadow]
+        shadow = most_severe(finding.clause.action for finding in hits if finding.clause.shadow)
+        assert score is not None  # findings are there, so both were
+        assert bounds is not None
+        verdict = Verdict(
+            action="allow",
+            reason=findings[0].why,
+            score=score,
+            bound=bounds.trigger[modality],
+            role=name,
+            policy_version=self.version,
+            shadow=shadow,
+            blurred=any(finding.clause.action == "blur" for finding in applied),
+        )
+        if not applied:
+            return verdict
+        clause, _, why = max(applied, key=lambda finding: _severity(finding.clause))
+        return replace(
+            verdict,
+            action=clause.action,
+            reason=f"{why}; role {name!r} {_OUTCOME[clause.action]}",
+            strength=clause.strength if clause.action == "redirect" else 0.0,
+            category=clause.category,
+            message=clause.message,
+        )
+
+    def findings(
+        self,
+        score: float | None,
+        *,
+        modality: str,
+        bounds: Bounds | None,
+        role: str | None = None,
+        strength: float | None = None,
+        categories: Mapping[str, float] | None = None,
+    ) -> tuple[Finding, ...]:
+        """Every rule for queries that `judge` compares: the role's own first, then what a caller asks for,
+        then the others in the order of the file. Raises what `judge` raises."""
+        _, rule = self._named(role)
+        asked = rule.asked(strength)
         if modality not in MODALITIES:
             raise unknown_name("modality", str(modality), MODALITIES)
         if bounds is None:
@@ -166,19 +242,13 @@ class Policy:
             raise SafetyError(
                 f"a {modality} query of root distance {score} cannot be judged by the bound {bound}."
             )
-        action: Action = "allow"
-        limit = f"the bound {bound:.4f} for {modality} queries"
-        place = f"within {limit}"
-        if score > bound:
-            action, place = rule.action, f"above {limit}; role {name!r} {_OUTCOME[rule.action]}"
-        return Verdict(
-            action=action,
-            reason=f"root distance {score:.4f} is {place}",
-            score=score,
-            bound=bound,
-            role=name,
-            policy_version=self.version,
-            strength=rule.strength if action == "redirect" else 0.0,
+        above = score > bound
+        place = "above" if above else "within"
+        distance = f"root distance {score:.4f} is {place} the bound {bound:.4f} for {modality} queries"
+        clauses = [rule.own, *([] if asked is None else [asked]), *rule.queries]
+        return tuple(
+            Finding(clause, above, distance) if clause.category is None else _compared(clause, categories)
+            for clause in clauses
         )
 
     def unjudged(self, *, why: str, role: str | None = None, strength: float | None = None) -> Verdict:
@@ -188,40 +258,25 @@ class Policy:
             SafetyError: any other role: what cannot be judged is not shown.
         """
         name, rule = self._named(role)
-        rule = rule.tightened(strength)
-        if rule.action != "allow" or rule.show != "all":
+        if not rule.is_open or rule.asked(strength) is not None:
             raise SafetyError(f"{why}, so nothing can be judged; role {name!r} may not see unjudged results.")
         reason = f"{why}, so nothing was judged; role {name!r} may see everything"
         return Verdict("allow", reason, score=None, bound=None, role=name, policy_version=self.version)
 
 
-def _policy(document: dict[str, Any]) -> Policy:
-    _require_keys(document, "the policy", required=("version", "default_role", "roles"))
-    if not isinstance(document["roles"], dict):
-        raise ConfigError(f"roles is {document['roles']!r}, expected tables such as [roles.viewer].")
-    roles = {name: _rule(table, where=f"roles.{name}") for name, table in document["roles"].items()}
-    return Policy(version=document["version"], default_role=document["default_role"], roles=roles)
+def _severity(clause: Clause) -> tuple[int, float]:
+    return ACTIONS.index(clause.action), clause.strength if clause.action == "redirect" else 0.0
 
 
-def _rule(table: Any, *, where: str) -> Rule:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where} is {table!r}, expected a table with action and show.")
-    _require_keys(table, where, required=("action", "show"), optional=("strength",))
-    try:
-        rule = Rule(**table)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    if "strength" in table and rule.action != "redirect":
-        raise ConfigError(f"{where}: strength has a meaning for the action 'redirect' only. Take it out.")
-    return rule
-
-
-def _require_keys(
-    table: dict[str, Any], where: str, *, required: Sequence[str], optional: Sequence[str] = ()
-) -> None:
-    for key in table:
-        if key not in (*required, *optional):
-            raise ConfigError(f"{where}: {unknown_name('key', key, (*required, *optional))}")
-    for key in required:
-        if key not in table:
-            raise ConfigError(f"{where}: the key {key!r} is missing; expected {', '.join(required)}.")
+def _compared(clause: Clause, categories: Mapping[str, float] | None) -> Finding:
+    """A rule of a category: it hits above its threshold, and where there is nothing to compare."""
+    name, above = clause.category, clause.above
+    assert name is not None  # a Clause has both or neither
+    assert above is not None
+    value = None if categories is None else categories.get(name)
+    if value is None:
+        return Finding(clause, True, f"{name} has no probability, which counts as above {above:g}")
+    if not is_probability(value):
+        return Finding(clause, True, f"{name} is {value}, no probability, which counts as above {above:g}")
+    place = "above" if value > above else "within"
+    return Finding(clause, value > above, f"the probability {value:.4f} of {name} is {place} {above:g}")

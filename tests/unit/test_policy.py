@@ -55,9 +55,11 @@ def test_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
 
 def test_the_default_policy_redirects_those_who_name_no_role() -> None:
     policy = Policy.default()
-    assert policy.role() == Rule(action="redirect", show="safe", strength=1.0)
-    assert policy.role("child").action == "block"
+    assert policy.role() == policy.role("viewer")
+    assert (policy.role().action, policy.role().show, policy.role().strength) == ("redirect", "safe", 1.0)
+    assert (policy.role("child").action, policy.role("child").show) == ("block", "safe")
     assert policy.role("researcher") == Rule(action="allow", show="all")
+    assert policy.categories == frozenset()
 
 
 BROKEN = {
