@@ -6,9 +6,9 @@ from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet
 from hyperaware.geometry.space import Space
-from hyperaware.metrics.safeground import safeground
+from hyperaware.metrics.safeground import successes
 
-__all__ = ["PairedSimilarities", "paired_similarities", "safe_preferences"]
+__all__ = ["PairedSimilarities", "paired_similarities", "preferences", "safe_preferences"]
 
 
 class PairedSimilarities(NamedTuple):
@@ -37,16 +37,26 @@ def paired_similarities(points: Quadruplet, *, space: Space) -> PairedSimilariti
     )
 
 
+def preferences(points: Quadruplet, tuples: Tensor, *, space: Space) -> dict[str, Tensor]:
+    """Which of the rows in the mask `tuples` succeed, in their order, by the key `safeground/METRIC`."""
+    if not tuples.any():
+        return {}
+    chosen = points.map(lambda part: part[tuples])
+    return {
+        f"safeground/{name}": hits
+        for name, hits in successes(*paired_similarities(chosen, space=space)).items()
+    }
+
+
 def safe_preferences(points: Quadruplet, tuples: Tensor, *, space: Space) -> dict[str, float]:
     """SafeGround's nine shares (arXiv 2503.11742) over the rows in the mask `tuples`, and how many these are.
 
     Keys: `safeground/METRIC`, `count/safeground`; none where there is no such row. Queries are not moved.
     """
-    if not tuples.any():
+    hits = preferences(points, tuples, space=space)
+    if not hits:
         return {}
-    chosen = points.map(lambda part: part[tuples])
-    shares = safeground(*paired_similarities(chosen, space=space))
     return {
         "count/safeground": int(tuples.sum()),
-        **{f"safeground/{name}": share for name, share in shares.items()},
+        **{key: each.double().mean().item() for key, each in hits.items()},
     }
