@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from hyperaware.media.crop import centre_crop
+
 __all__ = ["CLIP_MEAN", "CLIP_STD", "Preprocess"]
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -29,14 +31,7 @@ class Preprocess:
 
     def crop(self, image: Image.Image) -> np.ndarray:
         """The (size, size, 3) uint8 centre of an RGB picture, after a bicubic resize of its shortest edge."""
-        width, height = image.size
-        short = min(width, height)
-        # The longer edge is truncated, not rounded: that is what CLIP does, and one pixel moves the crop.
-        scaled = (int(self.size * width / short), int(self.size * height / short))
-        if scaled != image.size:
-            image = image.resize(scaled, Image.Resampling.BICUBIC)
-        top, left = (scaled[1] - self.size) // 2, (scaled[0] - self.size) // 2
-        return np.asarray(image)[top : top + self.size, left : left + self.size]
+        return centre_crop(image, self.size)
 
     def normalise(self, crops: Tensor) -> Tensor:
         """(n, size, size, 3) uint8 as (n, 3, size, size) float32, with CLIP's mean and deviation."""
