@@ -35,6 +35,7 @@ __all__ = [
     "moderation",
     "options",
     "recipes",
+    "records",
     "search",
     "training",
     "traverse",

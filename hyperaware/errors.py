@@ -7,6 +7,7 @@
     ├── ModelError           a model folder is incomplete, damaged or of another kind
     ├── TrainingError        training cannot go on (a non-finite loss, say)
     ├── StoreError          an index is damaged, or was built by another model
+    ├── RecordError          the audit log, the reviews or the keys refuse; `.reason` is a short stable word
     └── SafetyError          a verdict was asked for where a bound, a score or a policy is missing
 
 Every message says what was given, what was expected and what to do. The CLI turns each into exit
@@ -19,6 +20,7 @@ __all__ = [
     "HyperawareError",
     "MediaError",
     "ModelError",
+    "RecordError",
     "SafetyError",
     "StoreError",
     "TrainingError",
@@ -55,6 +57,14 @@ class TrainingError(HyperawareError):
 
 class StoreError(HyperawareError):
     """An index is damaged, or was built by another model."""
+
+
+class RecordError(HyperawareError):
+    """The audit log, the reviews or the keys refuse; `hyperaware.records` lists the words of `reason`."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SafetyError(HyperawareError):
