@@ -171,7 +171,8 @@ def _load(
     try:
         data = read_bytes(root / path, limits=limits, name=path)
         digest = content_hash(data)
-        if known.get(item_id(path)) in _unchanged(path, digest, caption):
+        there = known.get(item_id(path))
+        if there is not None and _is_unchanged(there, digest, caption):
             return _File(path, caption, digest)
         # The very bytes that were hashed are decoded, whatever happens to the file meanwhile.
         return _File(path, caption, digest, image=decode(data, limits=limits, hint=hint, name=path))
@@ -179,8 +180,8 @@ def _load(
         return _File(path, problem=f"{error.reason}: {str(error).removeprefix(f'{path}: ')}")
 
 
-def _unchanged(path: str, digest: str, caption: str | None) -> tuple[Content, Content]:
-    return (Content(path, digest, caption, "ok"), Content(path, digest, caption, "unscored"))
+def _is_unchanged(there: Content, digest: str, caption: str | None) -> bool:
+    return there.state != "failed" and (there.content_hash, there.caption) == (digest, caption)
 
 
 def _ahead(load: Callable[[str], _File], paths: Sequence[str]) -> Generator[_File, None, None]:

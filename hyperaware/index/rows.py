@@ -1,16 +1,33 @@
 """How items lie in SQLite: the tables, and the way there and back."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hyperaware.index.store import Item
+from hyperaware.index.store import Item, categories_problem
 
-__all__ = ["COLUMNS", "SELECT", "TABLES", "UPSERT", "item_of", "row_of", "vectors_of"]
+__all__ = [
+    "COLUMNS",
+    "MIGRATIONS",
+    "SCHEMA",
+    "SELECT",
+    "TABLES",
+    "UPSERT",
+    "categories_of",
+    "item_of",
+    "row_of",
+    "vectors_of",
+]
 
-COLUMNS = ("id", "path", "modality", "caption", "content_hash", "vector", "score", "state", "reason")
+SCHEMA = 2
+
+COLUMNS = (
+    *("id", "path", "modality", "caption", "content_hash", "vector", "score", "state", "reason"),
+    "categories",
+)
 
 TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value)",
@@ -28,13 +45,24 @@ TABLES = (
         reason TEXT,
         added REAL NOT NULL,
         updated REAL NOT NULL,
+        categories TEXT,
         CHECK (modality IN ('image', 'text')),
         CHECK ((state = 'failed') = (vector IS NULL)),
         CHECK ((state = 'ok') = (score IS NOT NULL)),
         CHECK (state IN ('ok', 'unscored') OR (state = 'failed' AND reason IS NOT NULL))
     )
     """,
+    "CREATE INDEX items_path ON items (path)",
 )
+
+MIGRATIONS = {
+    1: (
+        "ALTER TABLE items ADD COLUMN categories TEXT",
+        "CREATE INDEX items_path ON items (path)",
+        "INSERT INTO meta VALUES ('concepts', NULL)",
+    ),
+}
+"""What makes the next schema of an older one. Items of before have no categories."""
 
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM items"
 UPSERT = (
@@ -50,6 +78,8 @@ def row_of(item: Item) -> tuple:
     row = {column: getattr(item, column) for column in COLUMNS}
     if item.vector is not None:
         row["vector"] = item.vector.detach().numpy().astype("<f4").tobytes()
+    if item.categories is not None:
+        row["categories"] = json.dumps(dict(item.categories), sort_keys=True, allow_nan=False)
     return tuple(row.values())
 
 
@@ -57,7 +87,19 @@ def item_of(row: tuple) -> Item:
     fields = dict(zip(COLUMNS, row, strict=True))
     if fields["vector"] is not None:
         fields["vector"] = vectors_of([fields["vector"]])[0].float()
+    if fields["categories"] is not None:
+        fields["categories"] = json.loads(fields["categories"])
     return Item(**fields)
+
+
+def categories_of(text: str | None) -> dict[str, float] | None:
+    """Stored categories; None also where they are damaged: what cannot be read is shown under no limit, and
+    `verify` names it."""
+    try:
+        categories = None if text is None else json.loads(text)
+    except ValueError:
+        return None
+    return None if categories_problem(categories) else categories
 
 
 def vectors_of(blobs: Sequence[bytes]) -> Tensor:

@@ -1,13 +1,9 @@
 """A store in one folder: SQLite holds the truth, FAISS searches a copy of the vectors in memory."""
 
-import json
-import sqlite3
-import threading
+import math
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,18 +12,13 @@ from torch import Tensor
 from hyperaware.errors import SafetyError, StoreError
 from hyperaware.geometry.space import Space, space_from_config
 from hyperaware.index.audit import file_problem, item_problems
+from hyperaware.index.database import FILE, Database
 from hyperaware.index.exact import Block, candidates
-from hyperaware.index.rows import SELECT, TABLES, UPSERT, item_of, row_of, vectors_of
+from hyperaware.index.rows import SELECT, UPSERT, categories_of, item_of, row_of, vectors_of
 from hyperaware.index.store import Content, Hit, Item, Modality, Status, vector_problem
 
 __all__ = ["SQLiteStore"]
 
-FILE = "index.sqlite"
-APPLICATION = 0x48594157
-"""SQLite's application id of our files: "HYAW"."""
-SCHEMA = 1
-PATIENCE = 60.0
-"""Seconds to wait for another process that is writing."""
 PART = 500
 """Rows per statement or conversion: far under SQLite's limit of variables, and little memory."""
 
@@ -54,116 +45,16 @@ class SQLiteStore:
     def __init__(
         self, folder: str | Path, *, space: Space, model_fingerprint: str, create: bool = True
     ) -> None:
-        self._file = Path(folder) / FILE
         # Made anew, since the curvature of a model's own space is a tensor with a gradient.
         self._space = space_from_config(space.config())
         self._model_fingerprint = model_fingerprint
-        self._lock = threading.Lock()
         self._blocks: dict[Modality, tuple[int, Block]] = {}
-        if not create and not self._file.is_file():
-            raise StoreError(f"{folder}: no index here (no {FILE}). Build it first, or check the path.")
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                self._file, timeout=PATIENCE, isolation_level=None, check_same_thread=False
-            )
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"{self._file}: the index cannot be opened: {error}.") from error
-        try:
-            self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
-
-    # -- opening -----------------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        try:
-            # In this order: tables and id come in one transaction, so tables of ours never lack the id.
-            if self._is_made() and self._pragma("application_id") != APPLICATION:
-                raise StoreError(f"{self._file}: an SQLite file, but no index of ours. Give another folder.")
-            journal = self._journal()
-            self._db.execute("PRAGMA synchronous = FULL")
-        except sqlite3.Error as error:
-            raise StoreError(f"{self._file}: {error}.") from error
-        if journal != "wal":
-            raise StoreError(f"{self._file}: this file system allows no write-ahead log. Use a local disk.")
-        with self._transaction("IMMEDIATE"):
-            if not self._is_made():
-                self._create()
-            self._check()
-
-    def _journal(self) -> str:
-        """The journal mode after asking for a write-ahead log."""
-        give_up = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self._pragma("journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                # For this statement SQLite does not wait itself while another process makes the same index.
-                if "locked" not in str(error) or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.01)
-
-    def _is_made(self) -> bool:
-        return self._db.execute("SELECT 1 FROM sqlite_master").fetchone() is not None
-
-    def _pragma(self, words: str) -> Any:
-        return self._db.execute(f"PRAGMA {words}").fetchone()[0]
-
-    def _create(self) -> None:
-        for statement in TABLES:
-            self._db.execute(statement)
-        self._db.execute(f"PRAGMA application_id = {APPLICATION}")
-        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
-        meta = {
-            "model_fingerprint": self._model_fingerprint,
-            "space": json.dumps(self._space.config(), sort_keys=True),
-            "dimension": None,
-            "root": None,
-            "generation": 0,
-        }
-        self._db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-
-    def _check(self) -> None:
-        schema = self._pragma("user_version")
-        if schema != SCHEMA:
-            raise StoreError(
-                f"{self._file}: schema version {schema}, but this hyperaware reads {SCHEMA}. "
-                "Update hyperaware, or index into a new folder."
-            )
-        there = (self._meta("model_fingerprint"), json.loads(self._meta("space")))
-        given = (self._model_fingerprint, self._space.config())
-        if there != given:
-            raise StoreError(
-                f"{self._file}: built by model {there[0]} in space {there[1]}, but opened for model "
-                f"{given[0]} in space {given[1]}. Vectors and scores of two models cannot be compared: "
-                "open the index with its own model, or index into a new folder."
-            )
-
-    @contextmanager
-    def _transaction(self, kind: Literal["DEFERRED", "IMMEDIATE"]) -> Iterator[None]:
-        """All or nothing; what is read inside is of one moment."""
-        with self._lock:
-            try:
-                self._db.execute(f"BEGIN {kind}")
-                try:
-                    yield
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    self._db.rollback()
-                    raise
-            except sqlite3.Error as error:
-                raise StoreError(f"{self._file}: {error}.") from error
-
-    def _meta(self, key: str) -> Any:
-        return self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
-
-    def _set_meta(self, key: str, value: object) -> None:
-        self._db.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
-
-    def _changed(self) -> None:
-        self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
+        self._database = Database(
+            folder, space=self._space, model_fingerprint=model_fingerprint, create=create
+        )
+        self._file = self._database.file
+        self._db = self._database.connection
+        self._concepts = self._database.concepts
 
     # -- identity ----------------------------------------------------------------------------------------
 
@@ -184,43 +75,58 @@ class SQLiteStore:
         return self.status().items
 
     def status(self) -> Status:
-        with self._transaction("DEFERRED"):
+        with self._database.transaction("DEFERRED"):
             counts = {
                 column: dict(self._db.execute(f"SELECT {column}, count(*) FROM items GROUP BY {column}"))
                 for column in ("state", "modality")
             }
-            root = self._meta("root")
+            root = self._database.meta("root")
             return Status(
                 items=sum(counts["state"].values()),
                 by_state=counts["state"],
                 by_modality=counts["modality"],
-                generation=self._meta("generation"),
+                generation=self._database.meta("generation"),
                 bytes=sum(file.stat().st_size for file in self._file.parent.glob(FILE + "*")),
                 model_fingerprint=self._model_fingerprint,
                 space=self._space.config(),
-                dimension=self._meta("dimension"),
+                dimension=self._database.meta("dimension"),
                 root=None if root is None else Path(root),
+                concepts=self._database.meta("concepts"),
             )
 
     def bind_root(self, root: Path, *, moved: bool = False) -> None:
         given = str(Path(root).resolve())
-        with self._transaction("IMMEDIATE"):
-            there = self._meta("root")
+        with self._database.transaction("IMMEDIATE"):
+            there = self._database.meta("root")
             if there not in (None, given) and not moved:
                 raise StoreError(
                     f"{self._file}: this index is of the folder {there}, not of {given}. Give each folder "
                     "its own index, or index their common parent; if the folder was moved, say so (moved)."
                 )
             if there != given:
-                self._set_meta("root", given)
-                self._changed()
+                self._database.set_meta("root", given)
+                self._database.changed()
+
+    def bind_concepts(self, fingerprint: str) -> None:
+        with self._database.transaction("IMMEDIATE"):
+            if self._database.meta("concepts") != fingerprint:
+                self._db.execute("UPDATE items SET categories = NULL WHERE categories IS NOT NULL")
+                self._database.set_meta("concepts", fingerprint)
+                self._database.changed()
+            self._concepts = fingerprint
 
     # -- writing -----------------------------------------------------------------------------------------
 
     def add(self, items: Iterable[Item]) -> None:
         items = list(items)
-        with self._transaction("IMMEDIATE"):
-            dimension, now = self._meta("dimension"), time.time()
+        with self._database.transaction("IMMEDIATE"):
+            dimension, now = self._database.meta("dimension"), time.time()
+            concepts = self._database.meta("concepts")
+            if concepts != self._concepts and any(item.categories is not None for item in items):
+                raise StoreError(
+                    f"{self._file}: these categories are by the concepts {self._concepts}, but those of the "
+                    f"index are {concepts} by now. Nothing of this batch was added: run it again."
+                )
             for item in items:
                 if item.vector is not None:
                     problem = vector_problem(item.vector, self._space, dimension)
@@ -228,59 +134,94 @@ class SQLiteStore:
                         raise StoreError(f"item {item.path!r}: {problem}. Nothing of this batch was added.")
                     dimension = len(item.vector)
                 self._db.execute(UPSERT, (*row_of(item), now, now))
-            self._set_meta("dimension", dimension)
-            self._changed()
+            self._database.set_meta("dimension", dimension)
+            self._database.changed()
 
     def remove(self, ids: Iterable[str]) -> int:
         ids = list(ids)
-        with self._transaction("IMMEDIATE"):
+        with self._database.transaction("IMMEDIATE"):
             removed = self._db.executemany("DELETE FROM items WHERE id = ?", ((id,) for id in ids)).rowcount
             if removed > 0:
-                self._changed()
+                self._database.changed()
         return max(removed, 0)
 
     # -- reading -----------------------------------------------------------------------------------------
 
     def get(self, id: str) -> Item | None:
-        with self._transaction("DEFERRED"):
+        with self._database.transaction("DEFERRED"):
             row = self._db.execute(f"{SELECT} WHERE id = ?", (id,)).fetchone()
         return None if row is None else item_of(row)
 
     def contents(self, modality: Modality) -> dict[str, Content]:
-        with self._transaction("DEFERRED"):
+        with self._database.transaction("DEFERRED"):
             rows = self._db.execute(
-                "SELECT id, path, content_hash, caption, state FROM items WHERE modality = ?", (modality,)
+                "SELECT id, path, content_hash, caption, state, categories IS NOT NULL FROM items "
+                "WHERE modality = ?",
+                (modality,),
             )
-            return {id: Content(*row) for id, *row in rows}
+            return {
+                id: Content(path, content_hash, caption, state, bool(categorised))
+                for id, path, content_hash, caption, state, categorised in rows
+            }
 
     def search(
-        self, queries: Tensor, *, k: int, modality: Modality, max_score: float | None
+        self,
+        queries: Tensor,
+        *,
+        k: int,
+        modality: Modality,
+        max_score: float | None,
+        max_categories: Mapping[str, float] | None = None,
+        offset: int = 0,
+        ids: Collection[str] | None = None,
+        folder: str | None = None,
     ) -> list[list[Hit]]:
-        if k < 1:
-            raise StoreError(f"got k={k}, expected at least 1.")
-        if max_score is not None and max_score != max_score:
-            raise SafetyError("the limit of the search is NaN, so nothing may be shown. Calibrate it anew.")
+        if k < 1 or offset < 0:
+            raise StoreError(f"got k={k} and offset={offset}, expected at least 1 and at least 0.")
+        limits = {} if max_categories is None else dict(max_categories)
+        if any(limit is not None and math.isnan(limit) for limit in (max_score, *limits.values())):
+            raise SafetyError("a limit of the search is NaN, so nothing may be shown. Calibrate it anew.")
         queries = queries.detach().cpu().double()
-        with self._transaction("DEFERRED"):
-            width = self._meta("dimension")
+        with self._database.transaction("DEFERRED"):
+            width = self._database.meta("dimension")
             shape = tuple(queries.shape)
             if len(shape) != 2 or width not in (None, shape[1]) or not torch.isfinite(queries).all():
                 raise StoreError(f"got queries {shape}, expected finite points of shape (n, {width or 'd'}).")
             block = self._block(modality)
             asked = self._space.product_queries(queries)
-            found = candidates(asked.float().numpy(), block, k, max_score)
+            allowed = block.allowed(max_score, limits, self._chosen(ids, folder))
+            found = candidates(asked.float().numpy(), block, offset + k, allowed)
             return [
-                self._best(query, product, block.keys[positions], k)
+                self._best(query, product, block.keys[positions], slice(offset, offset + k))
                 for query, product, positions in zip(queries, asked, found, strict=True)
             ]
 
-    def _best(self, query: Tensor, product: Tensor, keys: np.ndarray, k: int) -> list[Hit]:
-        """The k best of the rows `keys`, by float64 products of the stored vectors, equal ones by id."""
+    def _chosen(self, ids: Collection[str] | None, folder: str | None) -> np.ndarray | None:
+        """The keys of the items that a search is narrowed to; None for all."""
+        folder = None if folder is None else folder.strip("/")
+        if ids is None and not folder:
+            return None
+        # "0" follows "/": all paths that begin with "folder/", by the index on paths.
+        below, values = ("path >= ? AND path < ?", (f"{folder}/", f"{folder}0")) if folder else ("1", ())
+        if ids is None:
+            rows = self._db.execute(f"SELECT key FROM items WHERE {below}", values).fetchall()
+            return np.array([key for (key,) in rows], dtype=np.int64)
+        keys, asked = [], list(ids)
+        for start in range(0, len(asked), PART):
+            part = asked[start : start + PART]
+            marks = ", ".join("?" * len(part))
+            statement = f"SELECT key FROM items WHERE {below} AND id IN ({marks})"
+            keys += [key for (key,) in self._db.execute(statement, (*values, *part))]
+        return np.array(keys, dtype=np.int64)
+
+    def _best(self, query: Tensor, product: Tensor, keys: np.ndarray, page: slice) -> list[Hit]:
+        """A page of the best of the rows `keys`, by float64 products of the stored vectors, equal ones by
+        id."""
         best: list[tuple[float, str, tuple]] = []
         for start in range(0, len(keys), PART):
             part = keys[start : start + PART].tolist()
             rows = self._db.execute(
-                "SELECT id, path, caption, score, vector FROM items "
+                "SELECT id, path, caption, score, categories, vector FROM items "
                 f"WHERE key IN ({', '.join('?' * len(part))})",
                 part,
             ).fetchall()
@@ -288,18 +229,21 @@ class SQLiteStore:
             # Row by row: the last bits of a matrix product depend on where a row stands.
             values = (items * product).sum(dim=-1).tolist()
             best += [(-value, row[0], row) for value, row in zip(values, rows, strict=True)]
-            best = sorted(best)[:k]
+            best = sorted(best)[: page.stop]
+        best = best[page]
         if not best:
             return []
         vectors = vectors_of([row[-1] for *_, row in best])
         similarities = self._space.similarity(query[None], vectors)[0].tolist()
         return [
-            Hit(id, path, caption, similarity, score)
-            for (*_, (id, path, caption, score, _)), similarity in zip(best, similarities, strict=True)
+            Hit(id, path, caption, similarity, score, categories_of(categories))
+            for (*_, (id, path, caption, score, categories, _)), similarity in zip(
+                best, similarities, strict=True
+            )
         ]
 
     def _block(self, modality: Modality) -> Block:
-        generation = self._meta("generation")
+        generation = self._database.meta("generation")
         known, block = self._blocks.get(modality, (None, None))
         if block is None or known != generation:
             block = self._load(modality)
@@ -308,27 +252,35 @@ class SQLiteStore:
 
     def _load(self, modality: Modality) -> Block:
         cursor = self._db.execute(
-            "SELECT key, score, vector FROM items WHERE modality = ? AND vector IS NOT NULL "
+            "SELECT key, score, categories, vector FROM items WHERE modality = ? AND vector IS NOT NULL "
             "ORDER BY score IS NULL, score, id",
             (modality,),
         )
         keys: list[int] = []
         scores: list[float] = []
+        categories: list[dict[str, float]] = []
         parts: list[np.ndarray] = [np.empty((0, 0), dtype=np.float32)]
         while rows := cursor.fetchmany(PART):
             keys += [row[0] for row in rows]
             scores += [row[1] for row in rows if row[1] is not None]
-            parts.append(self._space.product_items(vectors_of([row[2] for row in rows])).float().numpy())
-        return Block.of(np.array(keys, dtype=np.int64), np.concatenate(parts[1:] or parts), np.array(scores))
+            categories += [categories_of(row[2]) or {} for row in rows]
+            parts.append(self._space.product_items(vectors_of([row[3] for row in rows])).float().numpy())
+        names = {name for known in categories for name in known}
+        return Block.of(
+            np.array(keys, dtype=np.int64),
+            np.concatenate(parts[1:] or parts),
+            np.array(scores),
+            {name: np.array([known.get(name, np.nan) for known in categories]) for name in names},
+        )
 
     # -- care --------------------------------------------------------------------------------------------
 
     def verify(self, *, files: bool = True) -> list[str]:
-        problems, expected = self._damage(), []
+        problems, expected = self._database.damage(), []
         if problems:
             return problems
-        with self._transaction("DEFERRED"):
-            dimension, root = self._meta("dimension"), self._meta("root")
+        with self._database.transaction("DEFERRED"):
+            dimension, root = self._database.meta("dimension"), self._database.meta("root")
             for row in self._db.execute(f"{SELECT} ORDER BY path"):
                 try:
                     item = item_of(row)
@@ -342,20 +294,9 @@ class SQLiteStore:
             problems += [p for path, digest in expected if (p := file_problem(path, digest, Path(root)))]
         return problems
 
-    def _damage(self) -> list[str]:
-        with self._lock:
-            try:
-                lines = [line for (line,) in self._db.execute("PRAGMA integrity_check") if line != "ok"]
-            except sqlite3.ProgrammingError as error:
-                raise StoreError(f"{self._file}: {error}.") from error
-            except sqlite3.DatabaseError as error:  # too damaged to be checked
-                lines = [str(error)]
-        return [f"{self._file}: {line}. Index into a new folder." for line in lines]
-
     def close(self) -> None:
-        with self._lock:
-            self._blocks.clear()
-            self._db.close()
+        self._database.close()
+        self._blocks.clear()
 
     def __enter__(self) -> "SQLiteStore":
         return self

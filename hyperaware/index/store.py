@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args
@@ -13,7 +13,18 @@ from torch import Tensor
 from hyperaware.errors import StoreError
 from hyperaware.geometry.space import Space
 
-__all__ = ["Content", "Hit", "Item", "Modality", "State", "Status", "Store", "item_id", "vector_problem"]
+__all__ = [
+    "Content",
+    "Hit",
+    "Item",
+    "Modality",
+    "State",
+    "Status",
+    "Store",
+    "categories_problem",
+    "item_id",
+    "vector_problem",
+]
 
 Modality = Literal["image", "text"]
 
@@ -51,6 +62,9 @@ class Item:
     """A point of the store's space: float32, one dimension, on the CPU."""
     score: float | None = None
     """Root distance of the vector, in units of length; the limit of a search is compared with it."""
+    categories: Mapping[str, float] | None = None
+    """Calibrated probabilities by category; None where none were computed. A category that has none is left
+    out."""
     state: State = "ok"
     reason: str | None = None
     """Why it failed."""
@@ -62,18 +76,33 @@ class Item:
 
 
 def _item_problem(item: Item) -> str | None:
+    failed = item.state == "failed"
     if item.modality not in get_args(Modality) or item.state not in get_args(State):
         return f"got modality {item.modality!r} and state {item.state!r}, expected {Modality} and {State}"
-    if (item.vector is None) != (item.state == "failed"):
-        return f"an item of state {item.state!r} must have {'no' if item.state == 'failed' else 'a'} vector"
+    if (item.vector is None) != failed:
+        return f"an item of state {item.state!r} must have {'no' if failed else 'a'} vector"
     if (item.score is None) == (item.state == "ok"):
         return f"an item of state {item.state!r} must have {'a' if item.state == 'ok' else 'no'} score"
-    if item.state == "failed" and not item.reason:
+    if failed and not item.reason:
         return "a failed item must have a reason"
     if item.score is not None and not math.isfinite(item.score):
         return f"the score is {item.score}; a model that gives no number gives no item"
     if item.vector is not None and (item.vector.dtype != torch.float32 or item.vector.ndim != 1):
         return f"the vector is {item.vector.dtype} of shape {tuple(item.vector.shape)}, expected float32 (d,)"
+    if failed and item.categories is not None:
+        return "a failed item must have no categories"
+    return None if item.categories is None else categories_problem(item.categories)
+
+
+def categories_problem(categories: object) -> str | None:
+    """What keeps `categories` from being probabilities by name; None if nothing does."""
+    if not isinstance(categories, Mapping):
+        return f"the categories are a {type(categories).__name__}, expected probabilities by name"
+    for name, value in categories.items():
+        if not isinstance(name, str) or not name:
+            return f"a category is called {name!r}, expected a name"
+        if not isinstance(value, float) or not 0 <= value <= 1:
+            return f"the category {name!r} has {value!r}, expected a probability from 0.0 to 1.0"
     return None
 
 
@@ -100,6 +129,8 @@ class Hit(NamedTuple):
     """`space.similarity` of query and item; higher is closer."""
     score: float | None
     """The item's root distance; None only in a search without a limit."""
+    categories: Mapping[str, float] | None = None
+    """The item's probabilities by category; None where none were computed."""
 
 
 class Content(NamedTuple):
@@ -109,6 +140,8 @@ class Content(NamedTuple):
     content_hash: str | None
     caption: str | None
     state: State
+    categorised: bool = False
+    """Whether it has categories."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +160,8 @@ class Status:
     dimension: int | None
     """Number of coordinates of the vectors; None before the first."""
     root: Path | None
+    concepts: str | None = None
+    """The concepts that the items' categories were computed by; None before `bind_concepts`."""
 
 
 class Store(Protocol):
@@ -140,9 +175,10 @@ class Store(Protocol):
     moment (kill -9), or a machine that loses power, does not lose it. A change that had not returned is
     there as a whole or not at all.
 
-    **Safety.** The limit is part of the query. An item over it, or without a score, is never a candidate:
-    it takes no place among the k, and its number shows in no answer. A removed item is never returned by a
-    search that starts after `remove` returned, in any process, nor after reopening.
+    **Safety.** The limits are part of the query. An item over one of them, or without the score or the
+    category that it is compared by, is never a candidate: it takes no place among the k and none before an
+    offset, and its number shows in no answer. A removed item is never returned by a search that starts after
+    `remove` returned, in any process, nor after reopening.
     """
 
     @property
@@ -165,8 +201,14 @@ class Store(Protocol):
         """Record the folder that paths are relative to. Another one than before must be a move, said by
         `moved`."""
 
+    def bind_concepts(self, fingerprint: str) -> None:
+        """Record the concepts that this handle adds categories by. If they are others than before, all
+        categories in the store are forgotten: until they are computed anew, a limit lets none of the items
+        through."""
+
     def add(self, items: Iterable[Item]) -> None:
-        """Insert items, or replace those whose id is there, all in one transaction."""
+        """Insert items, or replace those whose id is there, all in one transaction. Categories by other
+        concepts than the store's are a `StoreError`."""
 
     def remove(self, ids: Iterable[str]) -> int:
         """Remove items in one transaction; how many there were. Unknown ids are passed over."""
@@ -175,10 +217,19 @@ class Store(Protocol):
         """The item, bit for bit as it was added, or None."""
 
     def contents(self, modality: Modality) -> dict[str, Content]:
-        """Path, content hash, caption and state of every item, by id."""
+        """Path, content hash, caption, state and whether it has categories, of every item, by id."""
 
     def search(
-        self, queries: Tensor, *, k: int, modality: Modality, max_score: float | None
+        self,
+        queries: Tensor,
+        *,
+        k: int,
+        modality: Modality,
+        max_score: float | None,
+        max_categories: Mapping[str, float] | None = None,
+        offset: int = 0,
+        ids: Collection[str] | None = None,
+        folder: str | None = None,
     ) -> list[list[Hit]]:
         """For each query the k most similar items, best first, equal ones by id; fewer where fewer are
         allowed.
@@ -187,6 +238,11 @@ class Store(Protocol):
             queries: Points of the space, (n, d).
             max_score: Only items with a score of at most this are candidates. None lifts the limit, and
                 with it the need for a score. It has no default: who searches without a limit says so.
+            max_categories: Only items that have each of these categories, with at most this probability,
+                are candidates.
+            offset: How many of the best to leave out: the next page begins where the last one ended.
+            ids: Only these items are candidates; unknown ids are passed over. None: all.
+            folder: Only items in or below this folder of the root are candidates, with "/". None: all.
         """
 
     def status(self) -> Status:

@@ -54,8 +54,8 @@ def test_adding_an_id_again_replaces_it(store: Store, space: Space) -> None:
 def test_contents_tell_what_is_there_without_vectors(store: Store, space: Space) -> None:
     store.add([picture("a.png", points(space, 1)[0], caption="A"), failed("b.png")])
     contents = store.contents("image")
-    assert contents[item_id("a.png")] == ("a.png", content_hash(b"a.png"), "A", "ok")
-    assert contents[item_id("b.png")] == ("b.png", None, None, "failed")
+    assert contents[item_id("a.png")] == ("a.png", content_hash(b"a.png"), "A", "ok", False)
+    assert contents[item_id("b.png")] == ("b.png", None, None, "failed", False)
     assert store.contents("text") == {}
 
 

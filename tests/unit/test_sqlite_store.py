@@ -67,20 +67,20 @@ def test_a_file_that_was_made_and_never_filled_is_begun_anew(tmp_path: Path) -> 
 
 
 def test_another_schema_is_refused(file: Path, raw: sqlite3.Connection) -> None:
-    raw.execute("PRAGMA user_version = 2")
-    with pytest.raises(StoreError, match="schema version 2, but this hyperaware reads 1"):
+    raw.execute("PRAGMA user_version = 3")
+    with pytest.raises(StoreError, match="schema version 3, but this hyperaware reads 2"):
         opened(file.parent)
 
 
 def test_every_commit_reaches_the_disk(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        assert store._pragma("journal_mode") == "wal"
-        assert store._pragma("synchronous") == 2  # FULL
+        assert store._database.pragma("journal_mode") == "wal"
+        assert store._database.pragma("synchronous") == 2  # FULL
 
 
 def test_a_full_disk_is_a_store_error_and_changes_nothing(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        store._pragma("max_page_count = 20")
+        store._database.pragma("max_page_count = 20")
         vector = torch.ones(4)
         item = Item(id="a", path="a", modality="image", vector=vector, state="unscored", caption="x" * 10**6)
         with pytest.raises(StoreError, match="full"):
