@@ -1,23 +1,58 @@
 """Search under a policy: encode, judge, redirect, search, answer; each step with its reason and numbers."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from hyperaware.errors import ConfigError, SafetyError, StoreError
 from hyperaware.geometry.space import space_from_config
-from hyperaware.index.store import Hit, Modality, Store
+from hyperaware.index.categories import Scorer, categorised
+from hyperaware.index.store import Hit, Item, Modality, Store
 from hyperaware.models.dual_encoder import DualEncoder, Picture
 from hyperaware.moderation.bounds import MODALITIES, Bounds
-from hyperaware.moderation.policy import Policy, Show, Verdict
+from hyperaware.moderation.policy import Action, ItemFilter, Policy, Verdict
 from hyperaware.moderation.redirect import redirect
 from hyperaware.options import unknown_name
 
-__all__ = ["Answer", "Searcher", "Step"]
+__all__ = ["Answer", "Filters", "Found", "Searcher", "Step"]
+
+
+class Filters(NamedTuple):
+    """What narrows a search further than the policy does; nothing widens it."""
+
+    ids: Collection[str] | None = None
+    """Only these items; None for all."""
+    folder: str | None = None
+    """Only items in or below this folder of the index, with "/"; None for all."""
+
+
+UNFILTERED = Filters()
+
+
+class Found(NamedTuple):
+    """An item that a role may see, and how."""
+
+    id: str
+    path: str
+    """Relative to the store's root: the file is `store.root / found.path`."""
+    caption: str | None
+    similarity: float | None
+    """`space.similarity` of query and item, higher is closer; None for an item asked for by its id."""
+    score: float | None
+    """Root distance; None only where no limit holds for the role."""
+    modality: Modality
+    categories: Mapping[str, float] | None
+    """Calibrated probabilities; None where none were computed."""
+    blurred: bool
+    """Whether picture and caption are to be blurred until they are revealed on purpose."""
+    shadow: Action | None
+    """What the policy's rules in shadow would have done to the item; None where nothing else than now."""
 
 
 class Step(NamedTuple):
@@ -33,7 +68,7 @@ class Answer:
     """What a search found, and how it came to it."""
 
     query: str
-    """The text, or the name of the picture."""
+    """The text, the name of the picture, or the id of the item."""
     modality: Modality
     target: Modality
     role: str
@@ -42,8 +77,12 @@ class Answer:
     """Of the query as it was asked; None for a model without a root."""
     root_distance_after: float | None
     """Of the query that was searched with."""
-    hits: tuple[Hit, ...]
+    hits: tuple[Found, ...]
     steps: tuple[Step, ...] = field(repr=False)
+    offset: int = 0
+    """How many better items that the role may see came on pages before."""
+    more: bool = False
+    """Whether the role may see another item on a next page."""
 
 
 class Searcher:
@@ -53,15 +92,26 @@ class Searcher:
     a verdict cannot be reached there is an error, never an unfiltered answer.
     """
 
-    def __init__(self, model: DualEncoder, store: Store, bounds: Bounds | None, policy: Policy) -> None:
+    def __init__(
+        self,
+        model: DualEncoder,
+        store: Store,
+        bounds: Bounds | None,
+        policy: Policy,
+        *,
+        scorer: Scorer | None = None,
+    ) -> None:
         """Binds a model, a store that was filled by it, bounds that were measured with it, and a policy.
 
         Args:
             bounds: None only for a model without a root, which nothing can be judged by.
+            scorer: computes the categories of queries; needed where the policy has rules for categories.
 
         Raises:
-            SafetyError: bounds that are missing, or that were measured with another model.
-            StoreError: a store that another model filled.
+            SafetyError: bounds that are missing, or that were measured with another model; no scorer, and
+                the policy names categories.
+            ConfigError: the policy names a category that the scorer has no calibrated probabilities of.
+            StoreError: a store that another model filled, or whose categories are not by the scorer.
         """
         self.space = space_from_config(model.space.config())
         if bounds is None and self.space.has_root:
@@ -79,52 +129,73 @@ class Searcher:
                 f"the index was made with the model {store.model_fingerprint[:12]}, but {model.name!r} is "
                 f"{fingerprint[:12]}. Search with the model of the index, or index the pictures again."
             )
+        if policy.categories:
+            _require_categories(policy, store, scorer)
         self.model = model
         self.store = store
         self.bounds = bounds
         self.policy = policy
+        self.scorer = scorer
 
     def search(
         self,
         text: str | None = None,
         *,
         image: Picture | None = None,
+        item: str | None = None,
         role: str | None = None,
         k: int = 10,
+        offset: int = 0,
+        filters: Filters = UNFILTERED,
         strength: float | None = None,
         target: Modality = "image",
     ) -> Answer:
         """The `k` nearest items of modality `target` that the role may see.
 
         Args:
-            text: what is looked for; either this or `image`. Never read as a path.
+            text: what is looked for; either this, `image` or `item`. Never read as a path.
+            item: the id of an item that the role may see: what is like it is looked for.
             role: a role of the policy; its default role where none is given.
+            offset: how many of the nearest to leave out. Pages count what the role may see and nothing else.
+            filters: what else the items must be.
             strength: how far an unsafe query is moved, where that is more than the role's rule asks for.
 
         Raises:
-            ConfigError: not exactly one of text and image, an unknown role or modality, k below 1, or a
-                strength that would weaken the rule.
+            ConfigError: not exactly one of text, image and item, an unknown role, modality or item, k below
+                1, offset below 0, or a strength that would weaken the rule.
             SafetyError: the query cannot be judged, and the role may not see unjudged results.
             MediaError: the picture cannot be decoded.
         """
-        if (text is None) == (image is None):
-            raise ConfigError("a search needs either a text or an image, and not both.")
+        if sum(query is not None for query in (text, image, item)) != 1:
+            raise ConfigError("a search needs either a text or an image or an item, and only one of them.")
         if target not in MODALITIES:
             raise unknown_name("modality", str(target), MODALITIES)
-        if k < 1:
-            raise ConfigError(f"k is {k}, expected at least 1.")
-        show = self.policy.role(role).show
+        if k < 1 or offset < 0:
+            raise ConfigError(f"k is {k} and offset {offset}, expected at least 1 and at least 0.")
+        shown = self._shows(role)
 
-        modality, query, points = self._encode(text, image)
+        modality, query, points = self._encode(text, image, item, shown)
         before = float(self.space.root_distance(points)) if self.space.has_root else None
-        verdict = self._judge(before, modality, role, strength)
+        verdict = self._judge(points, before, modality, role, strength)
         steps = [_encoded(modality, self.model.name, before), _judged(verdict)]
-        hits: tuple[Hit, ...] = ()
-        after = before
-        if verdict.action != "block":
+        hits: tuple[Found, ...] = ()
+        after, more = before, False
+        if verdict.action not in ("review", "block"):
             points, after, step = self._moved(points, before, verdict, modality, target)
-            hits, found = self._found(points, k, target, show)
-            steps += [step, found]
+            steps.append(step)
+            page = self.store.search(
+                points,
+                k=k + 1,
+                modality=target,
+                max_score=shown.max_score[target],
+                max_categories=shown.max_categories,
+                offset=offset,
+                ids=filters.ids,
+                folder=filters.folder,
+            )[0]
+            more = len(page) > k
+            hits = tuple(_found(hit, target, shown, blurred=verdict.blurred) for hit in page[:k])
+            steps.append(_searched(hits, k, target, shown))
         return Answer(
             query=query,
             modality=modality,
@@ -135,20 +206,72 @@ class Searcher:
             root_distance_after=after,
             hits=hits,
             steps=tuple(steps),
+            offset=offset,
+            more=more,
         )
 
-    def _encode(self, text: str | None, image: Picture | None) -> tuple[Modality, str, Tensor]:
+    def item(self, id: str, *, role: str | None = None) -> Found | None:
+        """The item, as the role may see it; None for one that it may not see, as for one that is not there.
+
+        Raises:
+            ConfigError: an unknown role.
+            SafetyError: nothing can be judged, and the role may not see unjudged results.
+        """
+        shown = self._shows(role)
+        item = self._visible(id, shown)
+        if item is None:
+            return None
+        hit = Hit(item.id, item.path, item.caption, math.nan, item.score, item.categories)
+        return _found(hit, item.modality, shown, blurred=False)._replace(similarity=None)
+
+    def _shows(self, role: str | None) -> ItemFilter:
+        if not self.space.has_root:
+            self.policy.unjudged(why=self._why_unjudged(), role=role)
+        return self.policy.shows(role, bounds=self.bounds)
+
+    def _visible(self, id: str, shown: ItemFilter) -> Item | None:
+        limits: dict[Modality, float | None] = {"image": shown.max_score["image"]}
+        limits["text"] = shown.max_score["text"]
+        return self.store.get(id, max_score=limits, max_categories=shown.max_categories)
+
+    def _encode(
+        self, text: str | None, image: Picture | None, item: str | None, shown: ItemFilter
+    ) -> tuple[Modality, str, Tensor]:
+        if item is not None:
+            found = self._visible(item, shown)
+            if found is None or found.vector is None:
+                raise ConfigError(f"no item is called {item!r}. Search by an item of an answer.")
+            return found.modality, item, found.vector[None]
         if image is not None:
             return "image", _picture_name(image), self.model.encode_image(image)
         if not isinstance(text, str) or not text.strip():
             raise ConfigError(f"the text to search for is {text!r}, expected at least one word.")
         return "text", text, self.model.encode_text(text)
 
-    def _judge(self, score: float | None, modality: str, role: str | None, strength: float | None) -> Verdict:
+    def _judge(
+        self,
+        points: Tensor,
+        score: float | None,
+        modality: Modality,
+        role: str | None,
+        strength: float | None,
+    ) -> Verdict:
         if not self.space.has_root:
-            why = f"the model {self.model.name!r} has no root distances"
-            return self.policy.unjudged(why=why, role=role, strength=strength)
-        return self.policy.judge(score, modality=modality, bounds=self.bounds, role=role, strength=strength)
+            return self.policy.unjudged(why=self._why_unjudged(), role=role, strength=strength)
+        categories = None
+        if self.scorer is not None and self.policy.role(role).queries:
+            categories = categorised(self.scorer, points, modality)[0]
+        return self.policy.judge(
+            score,
+            modality=modality,
+            bounds=self.bounds,
+            role=role,
+            strength=strength,
+            categories=categories,
+        )
+
+    def _why_unjudged(self) -> str:
+        return f"the model {self.model.name!r} has no root distances"
 
     def _moved(
         self, points: Tensor, before: float | None, verdict: Verdict, modality: str, target: str
@@ -163,6 +286,7 @@ class Searcher:
             query_modality=modality,
             target_modality=target,
             strength=verdict.strength,
+            triggered=torch.ones(len(points), dtype=torch.bool, device=points.device),
         )
         after, landing = float(moved.root_distance_after), bounds.landing[target]
         goal = f"the landing {landing:.4f} of queries for {target}s"
@@ -172,19 +296,60 @@ class Searcher:
         numbers = {"strength": verdict.strength, "landing": landing, "root_distance": after}
         return moved.points, after, Step("redirect", sentence, numbers)
 
-    def _found(self, points: Tensor, k: int, target: Modality, show: Show) -> tuple[tuple[Hit, ...], Step]:
-        limit = None if show == "all" else self._required_bounds().limit[target]
-        hits = tuple(self.store.search(points, k=k, modality=target, max_score=limit)[0])
-        pool = f"all {target}s" if limit is None else f"{target}s of root distance at most {limit:.4f}"
-        numbers = {"k": float(k), "found": float(len(hits))}
-        if limit is not None:
-            numbers["limit"] = limit
-        return hits, Step("search", f"{len(hits)} found among {pool}", numbers)
-
     def _required_bounds(self) -> Bounds:
         if self.bounds is None:
             raise SafetyError(f"the model {self.model.name!r} has no bounds, so nothing can be judged safe.")
         return self.bounds
+
+
+def _require_categories(policy: Policy, store: Store, scorer: Scorer | None) -> None:
+    if scorer is None:
+        raise SafetyError(
+            f"the policy {policy.version!r} has rules for {', '.join(sorted(policy.categories))}, and there "
+            "are no concepts to compute them by. Give the concepts, or take the rules out."
+        )
+    policy.require_categories(scorer.categories)
+    there = store.status().concepts
+    if there not in (None, scorer.fingerprint):
+        raise StoreError(
+            f"the index has categories by the concepts {there[:12]}, but these are "
+            f"{scorer.fingerprint[:12]}. Compute the categories of the index anew by these."
+        )
+
+
+def _found(hit: Hit, modality: Modality, shown: ItemFilter, *, blurred: bool) -> Found:
+    """The hit as the role sees it.
+
+    Raises:
+        SafetyError: the store gave what the role may not see. Nothing is answered then.
+    """
+    action = shown.action(modality=modality, score=hit.score, categories=hit.categories)
+    if action == "block":
+        raise SafetyError(f"the store gave an item that role {shown.role!r} may not see. Repair the store.")
+    would: Action = action
+    if shown.shadow is not None:
+        would = shown.shadow.action(modality=modality, score=hit.score, categories=hit.categories)
+    return Found(
+        *hit[:5],
+        modality=modality,
+        categories=hit.categories,
+        blurred=blurred or action == "blur",
+        shadow=None if would == action else would,
+    )
+
+
+def _searched(hits: tuple[Found, ...], k: int, target: Modality, shown: ItemFilter) -> Step:
+    limit = shown.max_score[target]
+    parts = [f"{name} at most {most:g}" for name, most in shown.max_categories.items()]
+    numbers = {"k": float(k), "found": float(len(hits))}
+    numbers |= {f"limit/{name}": most for name, most in shown.max_categories.items()}
+    if limit is not None and math.isinf(limit):
+        parts.insert(0, "any root distance")
+    elif limit is not None:
+        parts.insert(0, f"root distance at most {limit:.4f}")
+        numbers["limit"] = limit
+    pool = f"{target}s of {' and '.join(parts)}" if parts else f"all {target}s"
+    return Step("search", f"{len(hits)} found among {pool}", numbers)
 
 
 def _picture_name(picture: Picture) -> str:

@@ -12,10 +12,12 @@ from hyperaware.errors import ConfigError, DataError
 from hyperaware.terminal import emit, screen, table
 
 if TYPE_CHECKING:
-    from hyperaware.index.store import Hit
-    from hyperaware.search import Answer, Searcher
+    from hyperaware.search import Answer, Found, Searcher
 
 __all__ = ["search", "traverse"]
+
+BLURRED = "(blurred)"
+"""What stands in a terminal or on a sheet for a caption or picture that is to be blurred."""
 
 
 def search(
@@ -24,6 +26,10 @@ def search(
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="A picture to look for instead.")] = None,
     role: Annotated[str | None, typer.Option(help="Who asks. [default: the policy's default role]")] = None,
     k: Annotated[int, typer.Option("-k", help="How many answers.", min=1)] = 10,
+    offset: Annotated[int, typer.Option(help="How many of the nearest to leave out.", min=0)] = 0,
+    folder: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Only items in or below this folder of the index.")
+    ] = None,
     strength: Annotated[
         float | None,
         typer.Option(help="How far an unsafe query moves: no less than the role's rule.", min=0, max=1),
@@ -47,10 +53,19 @@ def search(
         raise ConfigError('a search needs either a text or --image FILE: hyperaware search INDEX "a rabbit".')
     from hyperaware.catalogue import open_searcher
     from hyperaware.moderation.policy import Policy
+    from hyperaware.search import Filters
 
     searcher = open_searcher(index, model=model, policy=None if policy is None else Policy.read(policy))
     with closing(searcher.store):
-        answer = searcher.search(text, image=image, role=role, k=k, strength=strength)
+        answer = searcher.search(
+            text,
+            image=image,
+            role=role,
+            k=k,
+            offset=offset,
+            filters=Filters(folder=folder),
+            strength=strength,
+        )
         if sheet is not None:
             _draw(answer, searcher, sheet)
         if json:
@@ -69,7 +84,7 @@ def document(answer: "Answer", searcher: "Searcher") -> dict[str, Any]:
     return whole
 
 
-def _file(hit: "Hit", searcher: "Searcher") -> str:
+def _file(hit: "Found", searcher: "Searcher") -> str:
     root = searcher.store.root
     return hit.path if root is None else str(root / hit.path)
 
@@ -78,21 +93,26 @@ def _print(answer: "Answer", searcher: "Searcher") -> None:
     out = screen()
     for step in answer.steps:
         out.print(f"{step.name:>9}  {step.sentence}", soft_wrap=True)
-    if answer.verdict.action == "block":
-        out.print("\nBlocked: nothing was searched.", style="bold red")
+    if answer.verdict.message is not None:
+        out.print(f"\n{answer.verdict.message}", style="bold", markup=False, soft_wrap=True)
+    held = {"block": "Blocked: nothing was searched.", "review": "To be reviewed: nothing was searched."}
+    if answer.verdict.action in held:
+        out.print(f"\n{held[answer.verdict.action]}", style="bold red")
         return
     rows = [
         [
             str(rank),
             hit.path,
-            hit.caption or "",
+            BLURRED if hit.blurred else hit.caption or "",
             f"{hit.similarity:.3f}",
             "-" if hit.score is None else f"{hit.score:.3f}",
         ]
-        for rank, hit in enumerate(answer.hits, start=1)
+        for rank, hit in enumerate(answer.hits, start=answer.offset + 1)
     ]
     out.print()
     table(["", "path", "caption", "similarity", "root distance"], rows)
+    if answer.more:
+        out.print(f"More: --offset {answer.offset + len(answer.hits)}")
 
 
 def _draw(answer: "Answer", searcher: "Searcher", path: Path) -> None:
@@ -102,7 +122,7 @@ def _draw(answer: "Answer", searcher: "Searcher", path: Path) -> None:
     shown = []
     for hit in answer.hits:
         safe = None if hit.score is None or limit is None else hit.score <= limit
-        shown.append(Shown(_picture(_file(hit, searcher)), safe))
+        shown.append(Shown(BLURRED if hit.blurred else _picture(_file(hit, searcher)), safe))
     query = answer.query if answer.modality == "text" else _picture(answer.query)
     sheet([SheetRow(query, {answer.role: shown})], path)
 

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from hyperaware.errors import MediaError, ModelError, StoreError
+from hyperaware.index.categories import Scorer, categorise, with_categories
 from hyperaware.index.listing import Listing, list_folder, sidecar_caption
 from hyperaware.index.store import Content, Item, Store, item_id, vector_problem
 from hyperaware.media.images import DEFAULT_LIMITS, Limits, content_hash, decode, read_bytes
@@ -78,6 +79,7 @@ def ingest(
     moved: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     hint: int | None = None,
+    scorer: Scorer | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Bring `store` up to date with the pictures of `folder`, sub-folders included; what was done.
@@ -91,8 +93,11 @@ def ingest(
         prune: Remove items whose file is gone. Without it they stay.
         moved: The folder that the store knows has been moved here.
         hint: Decode big JPEGs at a reduced size, not below this shortest side; see `media.images.decode`.
+        scorer: Computes the categories of the pictures, also of those that are in the index and have none by
+            it. Without one, new items have none, and are not shown to a role with a rule for a category.
 
     Raises:
+        SafetyError: the scorer gave what is no probability.
         StoreError: another model, another folder, or nothing left of a folder that is to be pruned.
         DataError: no folder, or a captions.jsonl that cannot be read.
     """
@@ -107,6 +112,8 @@ def ingest(
     if prune and known and not listing.pictures:
         raise StoreError(f"{root} has no pictures, and pruning would empty the index. Is a disk not mounted?")
     store.bind_root(root, moved=moved)
+    if scorer is not None:
+        store.bind_concepts(scorer.fingerprint)
     report = Report(failed=list(listing.unreadable), skipped=listing.skipped)
     load = functools.partial(_load, root, known, listing.captions, limits, hint)
     writer = _Writer(
@@ -116,6 +123,7 @@ def ingest(
         report=report,
         batch_size=batch_size,
         total=len(listing.pictures),
+        scorer=scorer,
         progress=progress,
     )
     with closing(_ahead(load, listing.pictures)) as files:
@@ -124,6 +132,8 @@ def ingest(
     writer.commit()
     if prune:
         report.removed = store.remove(_gone(known, listing))
+    if scorer is not None:
+        categorise(store, scorer)
     return report
 
 
@@ -214,6 +224,7 @@ class _Writer:
     report: Report
     batch_size: int
     total: int
+    scorer: Scorer | None
     progress: Progress | None
     batch: list[_File] = field(default_factory=list)
     pixels: int = 0
@@ -241,7 +252,7 @@ class _Writer:
         items += [
             self._item(file, outcome) for file, outcome in zip(decoded, self._encode(decoded), strict=True)
         ]
-        self.store.add(items)
+        self.store.add(self._categorised(items))
         for item in items:
             if item.reason is not None:
                 self.report.failed.append((item.path, item.reason))
@@ -251,6 +262,9 @@ class _Writer:
                 self.report.added += 1
         self._tell(len(self.batch))
         self.batch, self.pixels = [], 0
+
+    def _categorised(self, items: Sequence[Item]) -> list[Item]:
+        return list(items) if self.scorer is None else with_categories(items, self.scorer)
 
     def _tell(self, done: int) -> None:
         self.done += done

@@ -1,13 +1,13 @@
 """How items lie in SQLite: the tables, and the way there and back."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hyperaware.index.store import Item, categories_problem
+from hyperaware.index.store import Item, Modality, categories_problem
 
 __all__ = [
     "COLUMNS",
@@ -17,7 +17,9 @@ __all__ = [
     "TABLES",
     "UPSERT",
     "categories_of",
+    "has_within",
     "item_of",
+    "limits_of_one",
     "row_of",
     "vectors_of",
 ]
@@ -100,6 +102,24 @@ def categories_of(text: str | None) -> dict[str, float] | None:
     except ValueError:
         return None
     return None if categories_problem(categories) else categories
+
+
+def limits_of_one(max_score: Mapping[Modality, float | None] | None) -> tuple[str, tuple]:
+    """The condition of `Store.get` on modality and score, and its values."""
+    if max_score is None:
+        return "1", ()
+    parts: list[str] = []
+    values: list[str | float] = []
+    for modality, most in max_score.items():
+        parts.append("modality = ?" if most is None else "modality = ? AND score <= ?")
+        values += [modality] if most is None else [modality, most]
+    return f"vector IS NOT NULL AND ({' OR '.join(parts) or '0'})", tuple(values)
+
+
+def has_within(row: tuple, max_categories: Mapping[str, float]) -> bool:
+    """Whether a row of `COLUMNS` has each of these categories, with at most this probability."""
+    known = categories_of(row[COLUMNS.index("categories")]) or {}
+    return all(name in known and known[name] <= most for name, most in max_categories.items())
 
 
 def vectors_of(blobs: Sequence[bytes]) -> Tensor:

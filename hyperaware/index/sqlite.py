@@ -14,7 +14,17 @@ from hyperaware.geometry.space import Space, space_from_config
 from hyperaware.index.audit import file_problem, item_problems
 from hyperaware.index.database import FILE, Database
 from hyperaware.index.exact import Block, candidates
-from hyperaware.index.rows import SELECT, UPSERT, categories_of, item_of, row_of, vectors_of
+from hyperaware.index.rows import (
+    COLUMNS,
+    SELECT,
+    UPSERT,
+    categories_of,
+    has_within,
+    item_of,
+    limits_of_one,
+    row_of,
+    vectors_of,
+)
 from hyperaware.index.store import Content, Hit, Item, Modality, Status, vector_problem
 
 __all__ = ["SQLiteStore"]
@@ -121,12 +131,7 @@ class SQLiteStore:
         items = list(items)
         with self._database.transaction("IMMEDIATE"):
             dimension, now = self._database.meta("dimension"), time.time()
-            concepts = self._database.meta("concepts")
-            if concepts != self._concepts and any(item.categories is not None for item in items):
-                raise StoreError(
-                    f"{self._file}: these categories are by the concepts {self._concepts}, but those of the "
-                    f"index are {concepts} by now. Nothing of this batch was added: run it again."
-                )
+            self._require_own_concepts(items)
             for item in items:
                 if item.vector is not None:
                     problem = vector_problem(item.vector, self._space, dimension)
@@ -136,6 +141,26 @@ class SQLiteStore:
                 self._db.execute(UPSERT, (*row_of(item), now, now))
             self._database.set_meta("dimension", dimension)
             self._database.changed()
+
+    def _require_own_concepts(self, items: Iterable[Item]) -> None:
+        concepts = self._database.meta("concepts")
+        if concepts != self._concepts and any(item.categories is not None for item in items):
+            raise StoreError(
+                f"{self._file}: these categories are by the concepts {self._concepts}, but those of the "
+                f"index are {concepts} by now. Nothing of this batch was added: run it again."
+            )
+
+    def record_categories(self, items: Iterable[Item]) -> int:
+        items = list(items)
+        with self._database.transaction("IMMEDIATE"):
+            self._require_own_concepts(items)
+            rows = [dict(zip(COLUMNS, row_of(item), strict=True)) for item in items]
+            recorded = self._db.executemany(
+                "UPDATE items SET categories = :categories WHERE id = :id AND vector = :vector", rows
+            ).rowcount
+            if recorded > 0:
+                self._database.changed()
+        return max(recorded, 0)
 
     def remove(self, ids: Iterable[str]) -> int:
         ids = list(ids)
@@ -147,10 +172,22 @@ class SQLiteStore:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def get(self, id: str) -> Item | None:
+    def get(
+        self,
+        id: str,
+        *,
+        max_score: Mapping[Modality, float | None] | None = None,
+        max_categories: Mapping[str, float] | None = None,
+    ) -> Item | None:
+        condition, values = limits_of_one(max_score)
         with self._database.transaction("DEFERRED"):
-            row = self._db.execute(f"{SELECT} WHERE id = ?", (id,)).fetchone()
-        return None if row is None else item_of(row)
+            row = self._db.execute(f"{SELECT} WHERE id = ? AND {condition}", (id, *values)).fetchone()
+        if row is None or not has_within(row, {} if max_categories is None else max_categories):
+            return None
+        try:
+            return item_of(row)
+        except (StoreError, ValueError) as error:  # ValueError: a blob that is no row of float32
+            raise StoreError(f"{self._file}: the row of item {id!r} is damaged. Verify the index.") from error
 
     def contents(self, modality: Modality) -> dict[str, Content]:
         with self._database.transaction("DEFERRED"):

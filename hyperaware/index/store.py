@@ -213,8 +213,24 @@ class Store(Protocol):
     def remove(self, ids: Iterable[str]) -> int:
         """Remove items in one transaction; how many there were. Unknown ids are passed over."""
 
-    def get(self, id: str) -> Item | None:
-        """The item, bit for bit as it was added, or None."""
+    def record_categories(self, items: Iterable[Item]) -> int:
+        """Record the categories of items that are there, in one transaction; of how many. An item that was
+        removed meanwhile stays removed, and one whose vector has changed is passed over."""
+
+    def get(
+        self,
+        id: str,
+        *,
+        max_score: Mapping[Modality, float | None] | None = None,
+        max_categories: Mapping[str, float] | None = None,
+    ) -> Item | None:
+        """The item, bit for bit as it was added, or None.
+
+        Args:
+            max_score: By modality, as in `search`: an item that the limits exclude is None, as one that is
+                not there, and so is a failed one. Without it, there is no limit.
+            max_categories: As in `search`.
+        """
 
     def contents(self, modality: Modality) -> dict[str, Content]:
         """Path, content hash, caption, state and whether it has categories, of every item, by id."""

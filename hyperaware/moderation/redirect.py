@@ -37,6 +37,7 @@ def redirect(
     query_modality: str,
     target_modality: str,
     strength: float = 1.0,
+    triggered: Bool[Tensor, " n"] | None = None,
 ) -> Redirected:
     """The queries, with those above the trigger of their own modality moved in towards the target's landing.
 
@@ -53,6 +54,7 @@ def redirect(
 
     Args:
         strength: 0 leaves the queries where they are, 1 moves them all the way to the landing.
+        triggered: which queries to move, where a policy has judged them; None for those above the trigger.
 
     Raises:
         ConfigError: an unknown modality, a strength outside [0, 1], or a space without a root.
@@ -67,7 +69,8 @@ def redirect(
         rows = (~before.isfinite()).nonzero().flatten().tolist()
         raise SafetyError(f"the root distance of query {rows[0]} is not finite, so it cannot be judged.")
     exact = before.double()
-    triggered = exact > bounds.trigger[query_modality]
+    if triggered is None:
+        triggered = exact > bounds.trigger[query_modality]
     landing = bounds.landing[target_modality]
     stated = torch.minimum((1 - strength) * exact + strength * landing, exact)
     moves = triggered & (stated < exact)

@@ -83,14 +83,16 @@ class PlainStore:
         self.model_fingerprint = model_fingerprint
         self.asked: list[dict[str, Any]] = []
 
-    def search(self, queries: Tensor, *, k: int, modality: str, max_score: float | None) -> list[list[Hit]]:
-        self.asked.append({"queries": queries, "k": k, "modality": modality, "max_score": max_score})
+    def search(
+        self, queries: Tensor, *, k: int, modality: str, max_score: float | None, offset: int, **limits: Any
+    ) -> list[list[Hit]]:
+        self.asked.append({"queries": queries, "modality": modality, "max_score": max_score, **limits})
         hits = [
             Hit(id=name, path=name, caption=None, similarity=self._similarity(queries, point), score=score)
             for name, kind, point, score in ITEMS
             if kind == modality and (max_score is None or (score is not None and score <= max_score))
         ]
-        return [sorted(hits, key=lambda hit: -hit.similarity)[:k]]
+        return [sorted(hits, key=lambda hit: -hit.similarity)[offset : offset + k]]
 
     def _similarity(self, query: Tensor, point: Tensor) -> float:
         return float(self.space.similarity(query, point if self.space.has_root else self.space.lift(point)))
