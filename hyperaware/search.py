@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hyperaware.errors import ConfigError, SafetyError, StoreError
 from hyperaware.geometry.space import space_from_config
-from hyperaware.index.categories import Scorer, categorised
+from hyperaware.index.categories import CategoryScorer, categorised
 from hyperaware.index.store import Hit, Item, Modality, Store
 from hyperaware.models.dual_encoder import DualEncoder, Picture
 from hyperaware.moderation.bounds import MODALITIES, Bounds
@@ -99,7 +99,7 @@ class Searcher:
         bounds: Bounds | None,
         policy: Policy,
         *,
-        scorer: Scorer | None = None,
+        scorer: CategoryScorer | None = None,
     ) -> None:
         """Binds a model, a store that was filled by it, bounds that were measured with it, and a policy.
 
@@ -302,7 +302,7 @@ class Searcher:
         return self.bounds
 
 
-def _require_categories(policy: Policy, store: Store, scorer: Scorer | None) -> None:
+def _require_categories(policy: Policy, store: Store, scorer: CategoryScorer | None) -> None:
     if scorer is None:
         raise SafetyError(
             f"the policy {policy.version!r} has rules for {', '.join(sorted(policy.categories))}, and there "

@@ -10,13 +10,13 @@ from torch import Tensor
 from hyperaware.errors import SafetyError
 from hyperaware.index.store import Item, Modality, Store, categories_problem
 
-__all__ = ["Scorer", "categorise", "categorised", "with_categories"]
+__all__ = ["CategoryScorer", "categorise", "categorised", "with_categories"]
 
 PART = 256
 """Items at a time."""
 
 
-class Scorer(Protocol):
+class CategoryScorer(Protocol):
     """What computes calibrated probabilities by category."""
 
     @property
@@ -31,7 +31,7 @@ class Scorer(Protocol):
         """For each point of the model's space its probabilities. A category without one is left out."""
 
 
-def categorised(scorer: Scorer, points: Tensor, modality: Modality) -> list[dict[str, float]]:
+def categorised(scorer: CategoryScorer, points: Tensor, modality: Modality) -> list[dict[str, float]]:
     """The probabilities of points, (n, d), checked: one mapping for each, of numbers from 0 to 1.
 
     Raises:
@@ -47,7 +47,7 @@ def categorised(scorer: Scorer, points: Tensor, modality: Modality) -> list[dict
     return found
 
 
-def categorise(store: Store, scorer: Scorer) -> int:
+def categorise(store: Store, scorer: CategoryScorer) -> int:
     """How many items got categories: all that have a vector and no categories by this scorer.
 
     The stored vectors are scored; nothing is encoded. A run that was killed is continued by running it again.
@@ -67,7 +67,7 @@ def categorise(store: Store, scorer: Scorer) -> int:
     return done
 
 
-def with_categories(items: Iterable[Item], scorer: Scorer) -> list[Item]:
+def with_categories(items: Iterable[Item], scorer: CategoryScorer) -> list[Item]:
     """The items, those with a vector with the categories that it gets."""
     found = list(items)
     for modality in get_args(Modality):

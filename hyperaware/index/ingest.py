@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from hyperaware.errors import MediaError, ModelError, StoreError
-from hyperaware.index.categories import Scorer, categorise, with_categories
+from hyperaware.index.categories import CategoryScorer, categorise, with_categories
 from hyperaware.index.listing import Listing, list_folder, sidecar_caption
 from hyperaware.index.store import Content, Item, Store, item_id, vector_problem
 from hyperaware.media.images import DEFAULT_LIMITS, Limits, content_hash, decode, read_bytes
@@ -79,7 +79,7 @@ def ingest(
     moved: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     hint: int | None = None,
-    scorer: Scorer | None = None,
+    scorer: CategoryScorer | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Bring `store` up to date with the pictures of `folder`, sub-folders included; what was done.
@@ -224,7 +224,7 @@ class _Writer:
     report: Report
     batch_size: int
     total: int
-    scorer: Scorer | None
+    scorer: CategoryScorer | None
     progress: Progress | None
     batch: list[_File] = field(default_factory=list)
     pixels: int = 0

@@ -188,23 +188,36 @@ class Policy:
             SafetyError: no bounds, no score, or one that is not finite. Nothing is let through unjudged.
             ConfigError: an unknown role or modality, or a strength that would weaken the rule.
         """
+        bound = None if bounds is None else bounds.trigger.get(modality)
+        return self.judge_by(
+            score, bound=bound, modality=modality, role=role, strength=strength, categories=categories
+        )
+
+    def judge_by(
+        self,
+        score: float | None,
+        *,
+        bound: float | None,
+        modality: str,
+        role: str | None = None,
+        strength: float | None = None,
+        categories: Mapping[str, float] | None = None,
+    ) -> Verdict:
+        """`judge`, by one bound in place of a model's: for decisions that were made before, by theirs."""
         name, _ = self._named(role)
         findings = self.findings(
-            score, modality=modality, bounds=bounds, role=role, strength=strength, categories=categories
+            score, bound=bound, modality=modality, role=role, strength=strength, categories=categories
         )
         hits = [finding for finding in findings if finding.hit]
         applied = [finding for finding in hits if not finding.clause.shadow]
-        shadow = most_severe(finding.clause.action for finding in hits if finding.clause.shadow)
-        assert score is not None  # findings are there, so both were
-        assert bounds is not None
         verdict = Verdict(
             action="allow",
             reason=findings[0].why,
             score=score,
-            bound=bounds.trigger[modality],
+            bound=bound,
             role=name,
             policy_version=self.version,
-            shadow=shadow,
+            shadow=most_severe(finding.clause.action for finding in hits if finding.clause.shadow),
             blurred=any(finding.clause.action == "blur" for finding in applied),
         )
         if not applied:
@@ -223,31 +236,31 @@ class Policy:
         self,
         score: float | None,
         *,
+        bound: float | None,
         modality: str,
-        bounds: Bounds | None,
         role: str | None = None,
         strength: float | None = None,
         categories: Mapping[str, float] | None = None,
     ) -> tuple[Finding, ...]:
-        """Every rule for queries that `judge` compares: the role's own first, then what a caller asks for,
+        """Every rule for queries that `judge_by` compares: the role's own first, then what a caller asks for,
         then the others in the order of the file. Raises what `judge` raises."""
         _, rule = self._named(role)
         asked = rule.asked(strength)
         if modality not in MODALITIES:
             raise unknown_name("modality", str(modality), MODALITIES)
-        if bounds is None:
+        if bound is None:
             raise SafetyError("the model has no bounds, so no query can be judged. Calibrate it first.")
-        bound = bounds.trigger[modality]
         if score is None or not math.isfinite(score) or not math.isfinite(bound):
             raise SafetyError(
                 f"a {modality} query of root distance {score} cannot be judged by the bound {bound}."
             )
-        above = score > bound
-        place = "above" if above else "within"
+        place = "above" if score > bound else "within"
         distance = f"root distance {score:.4f} is {place} the bound {bound:.4f} for {modality} queries"
         clauses = [rule.own, *([] if asked is None else [asked]), *rule.queries]
         return tuple(
-            Finding(clause, above, distance) if clause.category is None else _compared(clause, categories)
+            Finding(clause, score > bound, distance)
+            if clause.category is None
+            else _compared(clause, categories)
             for clause in clauses
         )
 
