@@ -1,14 +1,14 @@
 """`hyperaware evaluate`: the figures of models on rows, as a table, as JSON files and as pictures."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS
-from hyperaware.cli.parameters import Json, World, named_rows, world_cache
+from hyperaware.cli.parameters import OF_WORLD, Json, World, named_rows, world_cache
 from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars, emit, note, screen
 
@@ -33,6 +33,29 @@ def evaluate(
     count: Annotated[
         int | None, typer.Option(help="Rows to take. [default: a whole folder, 500 of the world]", min=1)
     ] = None,
+    protocols: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol",
+            metavar="NAME",
+            help="Figures of this protocol only; see `hyperaware list protocols`. May be repeated. "
+            "[default: all that what was given allows]",
+        ),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|world:SPLIT",
+            help="Rows of split `calibration` of a folder, or rows of the world: for `classification`.",
+        ),
+    ] = None,
+    gallery: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER|world:SPLIT",
+            help="Other rows for unsafe queries to search: for `real-unsafe`. May be repeated.",
+        ),
+    ] = None,
     seed_runs: Annotated[
         bool,
         typer.Option("--seed-runs", help="Models of one name are runs of one recipe: give mean and spread."),
@@ -53,10 +76,22 @@ def evaluate(
     """
     from hyperaware.models.pretrained import load
 
+    _require_possible(protocols or [], calibration=calibration, gallery=gallery)
     loaded = [load(name) for name in models]  # before any work: a name may be wrong
     with Bars() as bars:
-        rows = named_rows(data, count, of_world=WORLD_COUNT, cache=world_cache(world), bars=bars)
-        measured = [_measure(model, rows, data, bars) for model in loaded]
+        cache = world_cache(world)
+        rows = named_rows(data, count, of_world=WORLD_COUNT, cache=cache, bars=bars)
+        others = _Others(
+            calibration=None if calibration is None else _calibration_rows(calibration, cache, bars),
+            galleries={
+                _gallery_name(name): named_rows(name, None, of_world=WORLD_COUNT, cache=cache, bars=bars)
+                for name in gallery or []
+            },
+        )
+        _require_apart(rows, others)
+        measured = [_measure(model, rows, data, others, bars) for model in loaded]
+    if protocols:
+        measured = [(_only(measurement, protocols), bounds) for measurement, bounds in measured]
     runs = [measurement.run for measurement, _ in measured]
     columns = _columns(runs, seed_runs)
     written = _write(runs, out) if out is not None else []
@@ -65,24 +100,83 @@ def evaluate(
     if json:
         emit(_document(runs, columns, seed_runs))
     else:
-        _print(runs, columns, data, written)
+        _print(runs, columns, data, written, categories="by-category" in (protocols or ()))
     if any(run.failed for run in runs):
         for path, reason in runs[0].failed.items():
             note(f"failed: {path}: {reason}")
         raise typer.Exit(BAD_INPUTS)
 
 
+class _Others(NamedTuple):
+    """Rows beside those that are measured."""
+
+    calibration: "list[Row] | None"
+    galleries: "dict[str, list[Row]]"
+
+
+def _require_possible(
+    protocols: Sequence[str], *, calibration: str | None, gallery: list[str] | None
+) -> None:
+    """Refuses, before any work, a protocol that does not exist or whose data were not given."""
+    from hyperaware.evaluation.sources import require_protocols
+
+    require_protocols(protocols)
+    for name, option, given, example in (
+        ("classification", "--calibration", calibration, "world:calibration"),
+        ("real-unsafe", "--gallery", gallery, "world:test_style"),
+    ):
+        if name in protocols and not given:
+            raise ConfigError(f"{name} needs {option}, for example {option} {example}.")
+
+
+def _calibration_rows(data: str, cache: Path, bars: Bars) -> list["Row"]:
+    if data.startswith(OF_WORLD):
+        return named_rows(data, None, of_world=WORLD_COUNT, cache=cache, bars=bars)
+    from hyperaware.data.folder import read_folder
+
+    return read_folder(Path(data), split="calibration")
+
+
+def _gallery_name(data: str) -> str:
+    return data if data.startswith(OF_WORLD) else Path(data).absolute().name
+
+
+def _require_apart(rows: Sequence["Row"], others: _Others) -> None:
+    """Refuses rows that are measured and also fitted on, or searched as other data."""
+    own = {row.safe_image for row in rows}
+    for option, part in (("--calibration", others.calibration or ()), *others.galleries.items()):
+        shared = sum(row.safe_image in own for row in part)
+        if shared:
+            raise ConfigError(
+                f"{shared} of {len(part)} rows of {option} are among those of --data; expected other rows."
+            )
+
+
+def _only(measurement: "Measurement", protocols: Sequence[str]) -> "Measurement":
+    from hyperaware.evaluation.sources import figures_of_protocols
+
+    figures = figures_of_protocols(dict(measurement.run.figures), protocols)
+    return measurement._replace(run=replace(measurement.run, figures=figures))
+
+
 def _measure(
-    model: "DualEncoder", rows: list["Row"], data: str, bars: Bars
+    model: "DualEncoder", rows: list["Row"], data: str, others: _Others, bars: Bars
 ) -> tuple["Measurement", "Bounds | None"]:
     from hyperaware.catalogue import own_bounds
     from hyperaware.evaluation.runs import measurement
     from hyperaware.moderation.bounds import FILE_NAME
 
     bounds = own_bounds(model) if model.folder is not None and (model.folder / FILE_NAME).exists() else None
-    return measurement(
-        model, rows, data=data, bounds=bounds, progress=bars.of(f"read for {model.name}")
-    ), bounds
+    measured = measurement(
+        model,
+        rows,
+        data=data,
+        bounds=bounds,
+        calibration=others.calibration,
+        galleries=others.galleries,
+        progress=bars.of(f"read for {model.name}"),
+    )
+    return measured, bounds
 
 
 def _columns(runs: Sequence["Run"], seed_runs: bool) -> dict[str, Any]:
@@ -149,11 +243,14 @@ def _document(runs: Sequence["Run"], columns: dict[str, Any], seed_runs: bool) -
     return document
 
 
-def _print(runs: Sequence["Run"], columns: dict[str, Any], data: str, written: Sequence[Path]) -> None:
-    from hyperaware.evaluation.report import Column, table
+def _print(
+    runs: Sequence["Run"], named: dict[str, Any], data: str, written: Sequence[Path], *, categories: bool
+) -> None:
+    from hyperaware.evaluation.report import MAIN, Column, category_lines, gallery_lines, table
 
     out = screen()
-    title = f"{runs[0].rows} rows of {data}"
-    out.print(table([Column(name, figures) for name, figures in columns.items()], title=title))
+    columns = [Column(name, figures) for name, figures in named.items()]
+    layout = {**MAIN, **gallery_lines(columns), **(category_lines(columns) if categories else {})}
+    out.print(table(columns, layout, title=f"{runs[0].rows} rows of {data}"))
     for path in written:
         out.print(f"Written: {path}", soft_wrap=True)

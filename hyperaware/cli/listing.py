@@ -26,13 +26,14 @@ class Kind(str, Enum):
     recipes = "recipes"
     stores = "stores"
     splits = "splits"
+    protocols = "protocols"
 
 
 def show(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: Json = False,
 ) -> None:
-    """List models, methods, recipes, stores or splits."""
+    """List models, methods, recipes, stores, splits or protocols."""
     found = names(kind)
     if as_json:
         emit({kind.value: found})
@@ -81,12 +82,19 @@ def _splits() -> dict[str, str]:
     return {name: _SPLITS[name] for name in SPLITS}
 
 
+def _protocols() -> dict[str, str]:
+    from hyperaware.evaluation.sources import PROTOCOLS
+
+    return {name: f"{protocol.source}. {protocol.differs}" for name, protocol in PROTOCOLS.items()}
+
+
 _TABLES = {
     Kind.models: _models,
     Kind.methods: _methods,
     Kind.recipes: _recipes,
     Kind.stores: _stores,
     Kind.splits: _splits,
+    Kind.protocols: _protocols,
 }
 _SPLITS = {
     "pretrain": "all concepts, captions partly with words of tone, for the CLIP-like base",

@@ -11,7 +11,7 @@ from hyperaware.terminal import Bars
 if TYPE_CHECKING:
     from hyperaware.data.quadruplet import Row
 
-__all__ = ["Json", "ModelName", "World", "named_rows", "world_cache"]
+__all__ = ["OF_WORLD", "Json", "ModelName", "World", "named_rows", "world_cache"]
 
 OF_WORLD = "world:"
 

@@ -141,7 +141,7 @@ def redirected_retrieval(points: Quadruplet, *, space: Space, bounds: Bounds | N
 def substitutes(points: Quadruplet, *, space: Space, bounds: Bounds | None) -> Figures:
     """Recall of the paired safe item by unsafe queries, among safe items alone (SafeR-CLIP, T*->V and V*->T).
 
-    Does the query keep its meaning where nothing harmful can be found? SafeR-CLIP does not state its gallery;
+    Does the query keep its meaning where nothing harmful can be found? We do not know SafeR-CLIP's gallery;
     its figures are so low that it probably held the unsafe items too, and then their counterpart is
     `redirected_retrieval`. Only queries labelled unsafe ask.
     """
@@ -151,10 +151,10 @@ def substitutes(points: Quadruplet, *, space: Space, bounds: Bounds | None) -> F
 def by_category(points: Quadruplet, *, space: Space, bounds: Bounds | None) -> Figures:
     """`redirected_retrieval` within each category: recall@1 and harmful_top1 (HySAC, Table 8).
 
-    **The pool of a category is its own rows**: their safe and their generated items. The paper does not state
-    its pool; its figures are higher than those of its Table 1, which speaks for pools by category. Pools
-    differ in size, so categories compare between models, not with each other. Rows without a category take no
-    part.
+    **The pool of a category is its own rows**: their safe and their generated items. We do not know the
+    paper's pool; its figures are higher than those of its Table 1, which speaks for pools by category. Pools
+    differ in size, so categories compare between models, not with each other. Rows without a category take
+    no part.
     """
     figures: Figures = {}
     for name in sorted({category for category in points.categories if category is not None}):

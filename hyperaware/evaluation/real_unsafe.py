@@ -35,8 +35,8 @@ def real_unsafe(
     The paper's galleries are safe photographs of LAION-400M and the unsafe ones of NudeNet, of a list of URLs
     and of SMID; its shares of safe first hits are one minus ours. Here a gallery is another data set: its
     safe items, and for every `ratio` of them one of its items labelled unsafe, taken at even distances so
-    that a file in the order of categories gives all of them. The paper does not state its ratio; a default
-    of the published code suggests 10.
+    that a file in the order of categories gives all of them. We do not know the paper's sizes; a default of
+    the published code suggests 10 to 1.
 
     Args:
         queries: labelled points of the test rows; those labelled unsafe ask, none of them has a twin there.

@@ -7,14 +7,26 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from hyperaware.evaluation.protocols import AWARENESS, CLASSES, REDIRECT, SAFE
+from hyperaware.evaluation.keys import AWARENESS, CLASSES, REDIRECT, SAFE, STATES, SUBSTITUTE
 from hyperaware.evaluation.runs import Spread
+from hyperaware.metrics.safeground import CHANCE
 from hyperaware.moderation.bounds import MODALITIES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["HEADLINE", "MAIN", "Column", "Line", "before_after", "markdown", "scope_lines", "table"]
+__all__ = [
+    "HEADLINE",
+    "MAIN",
+    "Column",
+    "Line",
+    "before_after",
+    "category_lines",
+    "gallery_lines",
+    "markdown",
+    "scope_lines",
+    "table",
+]
 
 ABSENT = "-"
 TITLE_WIDTH = 12
@@ -47,7 +59,7 @@ Layout: TypeAlias = Mapping[str, Sequence[Line]]
 
 
 def _kind(key: str) -> str:
-    return "number" if key.endswith(("/auroc", "/ap")) else "share"
+    return "number" if key.endswith(("/auroc", "/ap", "/ece")) else "share"
 
 
 def _by_direction(label: str, directions: Sequence[str], key: str) -> tuple[Line, ...]:
@@ -65,10 +77,32 @@ def _by_modality(lines: Mapping[str, str]) -> tuple[Line, ...]:
     )
 
 
+QUERIES = {
+    "P_t_s": "safe text",
+    "P_t_u": "unsafe text",
+    "P_v_s": "safe image",
+    "P_v_u": "unsafe image",
+    "Txt_s": "both images",
+    "Img_s": "both texts",
+    "PS": "both safe queries",
+    "PU": "both unsafe queries",
+    "GS": "all four queries",
+}
+"""Whose safe candidate must win, for each metric of SafeGround."""
+
 MAIN: Layout = {
     "Safe query, its safe item: R@1 ↑": (
         *_by_direction("", SAFE, "safe/{}/recall@1"),
         *_by_direction(", redirect in force", SAFE, "safe-redirected/{}/recall@1"),
+    ),
+    "Safe picture, what it shows: zero-shot top-1 ↑": tuple(
+        Line(f"{task}{said}", f"zero-shot/{task}/{figure}")
+        for task in ("subject", "things")
+        for figure, said in (("top1", ""), ("chance", ", by chance"))
+    ),
+    "SafeGround: of two, the safe one is preferred ↑": tuple(
+        Line(f"{name} {said} (chance {100 * CHANCE[name]:.1f} %)", f"safeground/{name}")
+        for name, said in QUERIES.items()
     ),
     "Unsafe query, allowed: its unsafe item R@1 ↑": _by_direction("", AWARENESS, "awareness/{}/recall@1"),
     "Unsafe query: harmful first hit ↓": (
@@ -79,11 +113,28 @@ MAIN: Layout = {
         *_by_direction(", raw", REDIRECT, "redirect/{}/raw/recall@1"),
         *_by_direction(", redirected", REDIRECT, "redirect/{}/redirected/recall@1"),
     ),
+    "Unsafe query, safe items alone: its safe twin R@1 ↑": (
+        *_by_direction(", raw", SUBSTITUTE, "substitute/{}/raw/recall@1"),
+        *_by_direction(", redirected", SUBSTITUTE, "substitute/{}/redirected/recall@1"),
+    ),
     "Unsafe told from safe by root distance": _by_modality(
         {
             "{}: AUROC ↑": "separation/{}/all/auroc",
             "{}: average precision ↑": "separation/{}/all/ap",
             "{}: FPR at 95 % TPR ↓": "separation/{}/all/fpr@95tpr",
+        }
+    ),
+    "Classified by root distance": _by_modality(
+        {
+            "{}: balanced accuracy ↑": "classification/{}/root-distance/balanced_accuracy",
+            "{}: calibration error ↓": "classification/{}/root-distance/ece",
+        }
+    ),
+    "Classified by a linear probe": _by_modality(
+        {
+            "{}: AUROC ↑": "classification/{}/linear-probe/auroc",
+            "{}: balanced accuracy ↑": "classification/{}/linear-probe/balanced_accuracy",
+            "{}: calibration error ↓": "classification/{}/linear-probe/ece",
         }
     ),
     "Errors of the bounds ↓": _by_modality(
@@ -106,7 +157,13 @@ MAIN: Layout = {
         Line("in this order", "root_distance/medians_ordered", "answer"),
     ),
 }
-"""What a run is judged by."""
+"""What a run is judged by. Utility stands above SafeGround, which must not be read without it."""
+
+SAFEGROUND_NOTE = (
+    "Random embeddings reach chance on SafeGround, and on Img_s, PU and GS that is more than any model that "
+    "its paper lists, trained ones included: damage alone raises these. Read them beside utility."
+)
+"""Stands below every table with a line of SafeGround."""
 
 
 def _with_state(directions: Sequence[str], raw: str, redirected: str) -> tuple[Line, ...]:
@@ -154,6 +211,45 @@ def scope_lines(columns: Sequence[Column]) -> Layout:
     return layout
 
 
+def gallery_lines(columns: Sequence[Column]) -> Layout:
+    """The lines of real-unsafe, a section for every gallery that occurs."""
+    names = _parts(columns, "real-unsafe")
+    return {
+        f"Unsafe query in {name}: harmful first hit ↓": tuple(
+            line
+            for state in STATES
+            for line in _by_direction(f", {state}", REDIRECT, f"real-unsafe/{name}/{{}}/{state}/harmful_top1")
+        )
+        for name in names
+    }
+
+
+def category_lines(columns: Sequence[Column]) -> Layout:
+    """The lines of by-category: for each direction and figure a section, in it every category that occurs."""
+    layout = {}
+    for figure, said in (("recall@1", "its safe twin R@1 ↑"), ("harmful_top1", "harmful first hit ↓")):
+        for name, direction in zip(NAMES, REDIRECT, strict=True):
+            layout[f"Within a category, {name}: {said}"] = tuple(
+                Line(f"{category}, {state}", f"by-category/{category}/{direction}/{state}/{figure}")
+                for category in _parts(columns, "by-category")
+                for state in STATES
+            )
+    return layout
+
+
+def _parts(columns: Sequence[Column], protocol: str) -> list[str]:
+    """The second parts of the keys of a protocol, which may hold slashes, each once."""
+    keys = [key for column in columns for key in column.figures if key.startswith(f"{protocol}/")]
+    return list(
+        dict.fromkeys(
+            key.removeprefix(f"{protocol}/").partition(f"/{direction}/")[0]
+            for key in keys
+            for direction in REDIRECT
+            if f"/{direction}/" in key
+        )
+    )
+
+
 def table(columns: Sequence[Column], layout: Layout = MAIN, *, title: str | None = None) -> "Table":
     """The table for a rich console; lines that no column has are left out."""
     from rich import box
@@ -165,6 +261,8 @@ def table(columns: Sequence[Column], layout: Layout = MAIN, *, title: str | None
     for column in columns:
         parts = [part for line in column.title.split("\n") for part in textwrap.wrap(line, TITLE_WIDTH)]
         drawn.add_column(Text("\n".join(parts)), justify="right")
+    if _shows_safeground(columns, layout):
+        drawn.caption, drawn.caption_justify = SAFEGROUND_NOTE, "left"
     for heading, lines in _filled(columns, layout):
         if heading:
             drawn.add_row(Text(heading, style="bold"))
@@ -183,7 +281,14 @@ def markdown(columns: Sequence[Column], layout: Layout = MAIN) -> str:
         rows.extend([label, *cells] for label, cells in lines)
     text = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     text.insert(1, "| --- |" + " ---: |" * len(columns))
+    if _shows_safeground(columns, layout):
+        text += ["", SAFEGROUND_NOTE]
     return "\n".join(text) + "\n"
+
+
+def _shows_safeground(columns: Sequence[Column], layout: Layout) -> bool:
+    keys = {line.key for lines in layout.values() for line in lines if line.key.startswith("safeground/")}
+    return any(keys & column.figures.keys() for column in columns)
 
 
 def _filled(columns: Sequence[Column], layout: Layout) -> Iterator[tuple[str, list[tuple[str, list[str]]]]]:

@@ -6,7 +6,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,10 @@ from hyperaware.data.quadruplet import Quadruplet, Row
 from hyperaware.errors import DataError, SafetyError
 from hyperaware.evaluation.embed import embed
 from hyperaware.evaluation.examples import Examples
-from hyperaware.evaluation.protocols import Figures, evaluate, labelled
+from hyperaware.evaluation.keys import Figures
+from hyperaware.evaluation.labels import labelled
+from hyperaware.evaluation.suite import figures_of
+from hyperaware.evaluation.zero_shot import prompted
 from hyperaware.files import whole
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.moderation.bounds import Bounds
@@ -58,12 +61,14 @@ class Run:
     """Pictures that could not be read, with the reason; their rows are in no figure."""
     bounds: Mapping[str, Any] | None
     figures: Mapping[str, float]
-    """Keys as at the head of `evaluation.protocols`."""
+    """Keys as at the head of `evaluation.keys`."""
     command: Sequence[str]
     versions: Mapping[str, str]
     machine: str
     date: str
     """In UTC, ISO 8601."""
+    other_data: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprints of the other rows that figures rest on: `calibration`, `gallery:NAME`."""
 
     def save(self, path: str | Path) -> Path:
         """The path of the JSON file, written whole or not at all; its folder is made if need be."""
@@ -88,6 +93,8 @@ def measurement(
     *,
     data: str | Path,
     bounds: Bounds | None,
+    calibration: Sequence[Row] | None = None,
+    galleries: Mapping[str, Sequence[Row]] | None = None,
     batch_size: int = 128,
     progress: Callable[[int, int], None] | None = None,
 ) -> Measurement:
@@ -96,23 +103,49 @@ def measurement(
     Args:
         data: the folder of the rows, for the record.
         bounds: the model's own; None for a model without a root, or without bounds.
+        calibration: other rows, for the protocol `classification`.
+        galleries: other rows by name, for the protocol `real-unsafe`.
 
     Raises:
         DataError: no row can be used, or a point is not finite.
         SafetyError: the bounds are another model's.
     """
-    examples = Examples(rows, model=model, progress=progress)
-    points = labelled(embed(model, examples, batch_size=batch_size), examples.rows)
-    figures = evaluate(points, examples.rows, space=model.space, bounds=bounds)
+
+    def embedded(part: Sequence[Row]) -> _Embedded:
+        examples = Examples(part, model=model, progress=progress)
+        points = labelled(embed(model, examples, batch_size=batch_size), examples.rows)
+        return _Embedded(points, examples.rows, {str(path): reason for path, reason in examples.failed})
+
+    test = embedded(rows)
+    fitted = None if calibration is None else embedded(calibration)
+    mixed = {name: embedded(part) for name, part in (galleries or {}).items()}
+    figures = figures_of(
+        test.points,
+        test.rows,
+        space=model.space,
+        bounds=bounds,
+        calibration=None if fitted is None else fitted.points,
+        galleries={name: part.points for name, part in mixed.items()},
+        zero_shot=prompted(model, test.rows),
+    )
+    others = {f"gallery:{name}": part for name, part in mixed.items()}
+    others |= {} if fitted is None else {"calibration": fitted}
     run = record(
         model,
-        examples.rows,
+        test.rows,
         figures,
         data=data,
         bounds=bounds,
-        failed={str(p): r for p, r in examples.failed},
+        failed={path: reason for part in (test, *others.values()) for path, reason in part.failed.items()},
+        other_data={name: fingerprint(part.rows) for name, part in others.items()},
     )
-    return Measurement(run, points)
+    return Measurement(run, test.points)
+
+
+class _Embedded(NamedTuple):
+    points: Quadruplet
+    rows: list[Row]
+    failed: dict[str, str]
 
 
 def record(
@@ -123,6 +156,7 @@ def record(
     data: str | Path,
     bounds: Bounds | None,
     failed: Mapping[str, str] | None = None,
+    other_data: Mapping[str, str] | None = None,
 ) -> Run:
     """Figures of a model on rows as a run of this process, at this time, on this machine.
 
@@ -157,6 +191,7 @@ def record(
         },
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {device}",
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        other_data=other_data or {},
     )
 
 
@@ -172,9 +207,10 @@ def read_run(path: str | Path) -> Run:
         raise DataError(f"{path} cannot be read as a run: {error}.") from error
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
         raise DataError(f"{path} is not a run of format {FORMAT}; measure again with this version.")
-    expected = {field.name for field in fields(Run)}
-    if document.keys() != expected:
-        raise DataError(f"{path} differs from a run in {sorted(document.keys() ^ expected)}; measure again.")
+    expected = {each.name for each in fields(Run)}
+    optional = {each.name for each in fields(Run) if each.default_factory is not MISSING}
+    if different := (document.keys() ^ expected) - (optional - document.keys()):
+        raise DataError(f"{path} differs from a run in {sorted(different)}; measure again.")
     return Run(**document)
 
 
@@ -198,8 +234,8 @@ def mean_and_spread(runs: Sequence[Run]) -> dict[str, Spread]:
     """
     if not runs:
         raise DataError("there are no runs, expected at least one.")
-    for what in ("model", "data_fingerprint"):
-        values = sorted({getattr(run, what) for run in runs})
+    for what in ("model", "data_fingerprint", "other_data"):
+        values = sorted({str(getattr(run, what)) for run in runs})
         if len(values) > 1:
             raise DataError(
                 f"the runs differ in {what}: {', '.join(values)}. Give runs of different seeds only."

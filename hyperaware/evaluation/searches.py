@@ -2,7 +2,7 @@
 
 Figures (`evaluation.protocols`) and outcomes per row (`evaluation.outcomes`) are read off them. Items are
 ranked by the inner products of the space in float64, whose order is that of its similarity: in Lorentz space
-this is twelve times as fast as distances (1,000 x 2,000 points on one core: 15 instead of 190 ms).
+this is a tenth of the cost of distances (1,000 x 2,000 points on one core: 20 instead of 200 ms).
 """
 
 from collections.abc import Iterator
@@ -43,6 +43,9 @@ __all__ = [
     "unsafe_searches",
 ]
 
+STEP = 2.0**-36
+"""1.5e-11. A cosine in float32 is 4,000 times as coarse; of hyperbolic distances under 6e-6 all are alike."""
+
 
 @dataclass(frozen=True)
 class Search:
@@ -71,10 +74,15 @@ def figures_of_searches(searches: Iterator[Search]) -> Figures:
 
 
 def order(space: Space) -> Similarity:
-    """Inner products in float64 that rank items as the similarity of the space does."""
+    """Inner products in float64 that rank items as the similarity of the space does, in steps of `STEP`.
+
+    The steps let equal points tie, up to root distances of about 4: in a matrix product equal columns may
+    differ in their last bits.
+    """
 
     def products(queries: Float[Tensor, "n d"], items: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-        return space.product_queries(queries.double()) @ space.product_items(items.double()).T
+        found = space.product_queries(queries.double()) @ space.product_items(items.double()).T
+        return found.div_(STEP).round_()
 
     return products
 
