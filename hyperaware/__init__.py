@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "calibrate",
     "data",
     "demo",
     "distributed",
     "editing",
     "errors",
     "evaluation",
+    "explain",
     "files",
     "geometry",
     "index",
@@ -32,6 +34,7 @@ __all__ = [
     "methods",
     "metrics",
     "models",
+    "moderate",
     "moderation",
     "options",
     "recipes",

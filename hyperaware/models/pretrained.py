@@ -1,9 +1,13 @@
-"""Models on disk: folders of config.json, model.safetensors, tokenizer.json. No pickle is written or read."""
+"""Models on disk: folders of config.json, model.safetensors, tokenizer.json; and by name those of others.
+
+No pickle is written; those of published checkpoints are read as tensors only (`checkpoint_file`).
+"""
 
 import hashlib
 import json
 import os
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +15,110 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import CLIPConfig, CLIPModel
 
 from hyperaware.errors import ModelError
 from hyperaware.models.adapters import merged
 from hyperaware.models.card import card
 from hyperaware.models.dual_encoder import DualEncoder
-from hyperaware.models.preprocess import Preprocess
 from hyperaware.models.tokenizer import Tokenizer
+from hyperaware.moderation.published_bounds import read_published_bounds, remarks_on_bounds
 from hyperaware.options import unknown_name
 
-__all__ = ["DEFAULT", "SHIPPED", "load", "load_folder", "save", "shipped_folder"]
+__all__ = [
+    "DEFAULT",
+    "SHIPPED",
+    "import_hysac",
+    "load",
+    "load_folder",
+    "load_tokenizer",
+    "save",
+    "shipped_folder",
+]
 
 FORMAT = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+HYSAC = "hysac_model.pth"
 SHIPPED = ("world", "world-hysac", "world-hysac-ordered")
 """Small models inside the package. They know the embedded world and nothing else."""
 DEFAULT = "world-hysac-ordered"
 """The shipped model that is taken where none is named."""
 
 
-def load(name: str | os.PathLike[str]) -> DualEncoder:
-    """The model called `name` (one of `SHIPPED`) or in the folder `name`, ready for use.
+def load(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    download: bool = False,
+    accept_license: str | None = None,
+) -> DualEncoder:
+    """A model ready for use: one of `SHIPPED`, a folder (ours or of transformers), or `hf:ORG/NAME[@REVISION]`.
+
+    Nothing is fetched unless `download` is set: a Hub model must be on this machine (`hyperaware download`).
+
+    Args:
+        revision: of a Hub model: branch, tag or commit. [default: what the machine has of `main`]
+        download: fetch a Hub model, and the base that it needs, before loading it.
+        accept_license: the name of a non-commercial licence, which is needed once for such a Hub model.
 
     Raises:
-        ConfigError: no such model or folder.
+        ConfigError: no such model or folder; not on this machine; a licence that was not accepted.
         ModelError: the folder is incomplete, damaged or of another format.
     """
     if str(name) in SHIPPED:
         folder = shipped_folder(str(name))
         verify_checksums(folder)
         return load_folder(folder)
+    hub_name = parse(str(name), revision=revision)
+    if hub_name is not None:
+        return _load_from_hub(hub_name, download=download, accepted=accept_license)
     folder = Path(name)
     if not folder.is_dir():
-        raise unknown_name("model (shipped, or a folder)", str(name), SHIPPED)
-    return load_folder(folder)
+        raise unknown_name("model (shipped, a folder, or hf:ORG/NAME)", str(name), SHIPPED)
+    return load_transformers(folder) if is_transformers_folder(folder) else load_folder(folder)
+
+
+def _load_from_hub(name: HubName, *, download: bool, accepted: str | None) -> DualEncoder:
+    found = find(name, download=download, accepted=accepted)
+    if not (found / HYSAC).is_file():
+        return read_hub_folder(name, found, download=download)
+    converted = store() / f"{name.repo.replace('/', '--')}-{found.name}"
+    if not (converted / "bounds.json").is_file():  # written last
+        remarks = import_hysac(
+            weights=found / HYSAC,
+            bounds=found / "hysac_bounds.json",
+            backbone=base_of(name, download=download),
+            out=converted,
+            provenance=origin(str(name), licence_of(name.repo, found), commit=found.name),
+            name=name.repo,
+        )
+        for remark in remarks:
+            warnings.warn(f"{name}: {remark}", stacklevel=3)
+    return load_folder(converted)
+
+
+def import_hysac(
+    *,
+    weights: Path,
+    bounds: Path,
+    backbone: Path,
+    out: Path,
+    provenance: dict[str, Any],
+    name: str = "hysac",
+    tokenizer: Path | None = None,
+) -> list[str]:
+    """Write published HySAC weights and bounds as a model folder; what is to be said of them, if anything.
+
+    Raises:
+        ModelError: the weights are of another kind, or do not fit the backbone.
+        SafetyError: the bounds are incomplete.
+    """
+    model = read_hysac(weights, backbone=backbone, tokenizer=tokenizer)
+    model.name, model.provenance = name, provenance
+    converted = read_published_bounds(bounds, model_fingerprint=model.fingerprint)
+    save(model, out)
+    converted.save(out)
+    return [*remarks_on_curv(float(model.log_curv.exp())), *remarks_on_bounds(converted)]  # type: ignore[union-attr]
 
 
 def shipped_folder(name: str) -> Path:
@@ -91,17 +163,18 @@ def save(model: DualEncoder, folder: str | os.PathLike[str], *, dtype: torch.dty
 
 
 def _config(model: DualEncoder) -> dict[str, Any]:
-    clip = model.config.to_dict()
+    towers = model.config.to_dict()
     for derived in ("transformers_version", "_name_or_path"):
-        clip.pop(derived, None)
+        towers.pop(derived, None)
+    architecture = architecture_of(model.clip)
     return {
         "format": FORMAT,
         "name": model.name,
-        "architecture": "clip",
+        "architecture": architecture,
         "space": model.space.name,
         "preprocess": model.preprocess.config(),
         "provenance": model.provenance,
-        "clip": clip,
+        PART[architecture]: towers,
     }
 
 
@@ -116,27 +189,18 @@ def load_folder(folder: str | os.PathLike[str]) -> DualEncoder:
     try:
         model = _from_config(config, folder)
     except (KeyError, TypeError, ValueError, StrictDataclassError) as error:
-        raise ModelError(
-            f"{folder / CONFIG} is incomplete or damaged ({error!r}). Save the model again."
-        ) from error
+        raise _damaged(folder, error) from error
     _load_weights(model, folder / WEIGHTS)
     return model.eval()
 
 
 def _from_config(config: dict[str, Any], folder: Path) -> DualEncoder:
     """The model without its weights."""
-    clip_config = CLIPConfig(**config["clip"])
-    text: Any = clip_config.text_config
-    tokenizer = Tokenizer.from_pretrained(
-        folder,
-        context_length=text.max_position_embeddings,
-        eos_id=text.eos_token_id,
-        pad_id=text.pad_token_id,
-    )
+    towers = _towers(config)
     model = DualEncoder(
-        CLIPModel(clip_config),
-        tokenizer=tokenizer,
-        preprocess=Preprocess.from_config(config["preprocess"]),
+        towers,
+        tokenizer=_tokenizer(towers.config, folder),
+        preprocess=preprocess_from_config(config["preprocess"]),
     )
     if config["space"] not in ("sphere", "euclid", "lorentz"):
         raise ValueError(f"unknown space {config['space']!r}")
@@ -146,6 +210,39 @@ def _from_config(config: dict[str, Any], folder: Path) -> DualEncoder:
         model.use_euclid(alpha_image=1.0, alpha_text=1.0)
     model.name, model.folder, model.provenance = config["name"], folder, config["provenance"]
     return model
+
+
+def _towers(config: dict[str, Any]) -> Any:
+    architecture = config["architecture"]
+    return bare(architecture, config[PART[architecture]])
+
+
+def load_tokenizer(folder: str | os.PathLike[str]) -> Tokenizer:
+    """The tokenizer of a model's folder, without its model.
+
+    Raises:
+        ModelError: the folder is incomplete, damaged or of another format.
+    """
+    folder = Path(folder)
+    config = _read_config(folder)
+    try:
+        return _tokenizer(_towers(config).config, folder)
+    except (KeyError, TypeError, ValueError, StrictDataclassError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _tokenizer(towers_config: Any, folder: Path) -> Tokenizer:
+    text = towers_config.text_config
+    return Tokenizer.from_pretrained(
+        folder,
+        context_length=text.max_position_embeddings,
+        eos_id=text.eos_token_id,
+        pad_id=text.pad_token_id,
+    )
+
+
+def _damaged(folder: Path, error: Exception) -> ModelError:
+    return ModelError(f"{folder / CONFIG} is incomplete or damaged ({error!r}). Save the model again.")
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -173,7 +270,7 @@ def _load_weights(model: DualEncoder, path: Path) -> None:
     except SafetensorError as error:
         raise ModelError(f"{path} is not a readable safetensors file ({error}).") from error
     try:
-        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        fill(model, weights)
     except RuntimeError as error:
         reason = textwrap.shorten(str(error), 300)
         raise ModelError(f"{path} does not fit its {CONFIG}: {reason} Save the model again.") from error

@@ -36,6 +36,7 @@ __all__ = [
     "Bounds",
     "ClassBounds",
     "choose_landing",
+    "distances_by_class",
     "false_positive_bound",
     "load",
     "measure",
@@ -274,7 +275,7 @@ def measure(
         SafetyError: too few rows for the rates asked for, or a root distance that is not finite.
         ConfigError: a space without a root.
     """
-    distances = _distances_by_class(points, space)
+    distances = distances_by_class(points, space)
     limit = {m: false_positive_bound(distances[f"safe_{m}"], alpha=alpha) for m in MODALITIES}
     missed = {m: miss_bound(distances[f"unsafe_{m}"], miss_rate=miss_rate) for m in MODALITIES}
     trigger = {m: min(missed[m], limit[m]) for m in MODALITIES}
@@ -294,7 +295,14 @@ def measure(
     )
 
 
-def _distances_by_class(points: Quadruplet, space: Space) -> dict[str, Float[Tensor, " n"]]:
+def distances_by_class(points: Quadruplet, space: Space) -> dict[str, Float[Tensor, " n"]]:
+    """Root distances of `safe_text`, `safe_image`, `unsafe_text`, `unsafe_image`, float64.
+
+    Generated items that their label calls safe stand with the safe ones of their modality, after them.
+
+    Raises:
+        SafetyError: a root distance that is not finite.
+    """
     distances = {}
     for modality in MODALITIES:
         unsafe = _unsafe_rows(points, modality)
@@ -370,7 +378,7 @@ def _choose_landing(
     gallery = torch.cat([safe, getattr(points, f"unsafe_{target}")])
     unsafe = torch.cat([torch.zeros_like(asked), _unsafe_rows(points, target)])
     before = space.root_distance(queries)
-    median = _distances_by_class(points, space)[f"safe_{target}"].quantile(0.5).item()
+    median = distances_by_class(points, space)[f"safe_{target}"].quantile(0.5).item()
 
     outcomes = []
     for landing in sorted(multiple * median for multiple in candidates):
