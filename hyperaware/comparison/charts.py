@@ -188,7 +188,7 @@ def safety_utility(entries: Sequence[Entry]) -> str:
         low, high = min(ends, default=0.0), max(ends, default=100.0)
         pad = max(1.0, 0.09 * (high - low))
         axes.set_xlim(low - pad, high + pad)
-        axes.set_ylim(-12, 116)
+        axes.set_ylim(-15, 116)
         axes.set_yticks(range(0, 101, 20))
         axes.grid(visible=True)
         for point in points:
@@ -198,11 +198,10 @@ def safety_utility(entries: Sequence[Entry]) -> str:
         )
         axes.set_ylabel("unsafe query: first hit harmful, as served, in %")
         hint = axes.text(
-            0.995,
-            0.015,
-            "better: to the right, and down ↘",
+            0.012,
+            0.02,
+            "better: ↘ to the right, and down",
             transform=axes.transAxes,
-            ha="right",
             style="italic",
         )
         if points:

@@ -17,7 +17,7 @@ from hyperaware.comparison.results import Entry
 from hyperaware.errors import DataError
 from hyperaware.metrics.bootstrap import Interval, mean_differences
 
-__all__ = ["LEVEL", "RESAMPLES", "Standing", "gap", "outcomes_of", "standing"]
+__all__ = ["LEVEL", "RESAMPLES", "Standing", "differences", "gap", "outcomes_of", "standing"]
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -54,7 +54,7 @@ def standing(entries: Sequence[Entry], figure: Figure, *, lower_is_better: bool)
     sign = -1 if lower_is_better else 1
     best = max(columns, key=lambda name: sign * columns[name].mean().item())
     others = {name: values for name, values in columns.items() if name != best}
-    gaps = _differences(others, dict.fromkeys(others, columns[best]))
+    gaps = differences(others, dict.fromkeys(others, columns[best]))
     ties = tuple(name for name, interval in gaps.items() if interval.low <= 0 <= interval.high)
     return Standing(best=best, ties=ties, gaps=gaps, rows=len(columns[best]))
 
@@ -69,7 +69,7 @@ def gap(entry: Entry, other: Entry, figure: Figure) -> Interval | None:
     if first is None or second is None:
         return None
     columns = _asked({"first": first, "second": second}, figure)
-    return _differences({"gap": columns["first"]}, {"gap": columns["second"]})["gap"]
+    return differences({"gap": columns["first"]}, {"gap": columns["second"]})["gap"]
 
 
 def outcomes_of(entry: Entry, figure: Figure) -> Tensor | None:
@@ -105,7 +105,8 @@ def _asked(outcomes: Mapping[str, Tensor], figure: Figure) -> dict[str, Tensor]:
     return {name: values[masks[first]] for name, values in outcomes.items()}
 
 
-def _differences(these: Mapping[str, Tensor], those: Mapping[str, Tensor]) -> dict[str, Interval]:
+def differences(these: Mapping[str, Tensor], those: Mapping[str, Tensor]) -> dict[str, Interval]:
+    """Mean of these outcomes minus mean of those, by name, with the intervals that this module uses."""
     return mean_differences(
         these, those, generator=torch.Generator().manual_seed(SEED), resamples=RESAMPLES, level=LEVEL
     )
