@@ -38,7 +38,7 @@ class _Batch:
     def __init__(self, entries: list[tuple[str, dict[str, Any]]]) -> None:
         self.entries = entries
         self.written: list[Record] | None = None
-        self.failure = ("the write was interrupted", "disk")
+        self.failure = ("the write to the audit log was interrupted.", "disk")
         """Message and reason, where nothing was written."""
         self.done = False
 
@@ -122,14 +122,14 @@ class AuditLog:
             self._commit_waiting()
         if batch.written is None:
             message, reason = batch.failure
-            raise RecordError(f"{self._path}: {message}", reason=reason)
+            raise RecordError(message, reason=reason)
         return batch.written
 
     def close(self) -> None:
         """Close the file; whatever is appended afterwards is an error. Closing twice is not."""
         with self._turn:
             self._turn.wait_for(lambda: not self._busy)
-            self._refusal = ("this audit log was closed.", "closed")
+            self._refusal = (f"{self._path}: this audit log was closed.", "closed")
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
@@ -160,9 +160,10 @@ class AuditLog:
         try:
             self._commit(batches)
         except (RecordError, OSError) as error:
-            message = str(error) if isinstance(error, RecordError) else f"nothing was recorded: {error}."
+            if isinstance(error, OSError):
+                error = RecordError(f"{self._path}: nothing was recorded: {error}.", reason="disk")
             for batch in batches:
-                batch.failure = (message, getattr(error, "reason", "disk"))
+                batch.failure = (str(error), error.reason)
         finally:
             with self._turn:
                 for batch in batches:
@@ -176,6 +177,7 @@ class AuditLog:
         with exclusive(self._path):
             self._catch_up()
             if self._size >= self._segment_bytes:
+                os.fsync(self._file)  # its last lines may be of a process that was killed before it did this
                 self._open(self._number + 1, after=self._last)
             self._write(batches)
 
@@ -209,7 +211,7 @@ class AuditLog:
                 os.fsync(self._file)
             except OSError as error:
                 # Linux drops the pages that it could not write: a later fsync would succeed without them.
-                self._refusal = (f"the disk failed ({error}). Look at it, then open the log anew.", "disk")
+                self._refusal = (f"{self._path}: the disk failed: {error}. Open the log anew.", "disk")
                 raise
         except BaseException:
             with suppress(OSError):

@@ -86,7 +86,8 @@ def case_of(db: sqlite3.Connection, id: str, now: float) -> Case:
     Raises:
         RecordError: "unknown": there is none.
     """
-    cursor = db.execute("SELECT * FROM cases WHERE id = ? OR request_id = ?", (id, id))
+    chosen = "WHERE id = ?1 OR request_id = ?1 ORDER BY id = ?1 DESC"
+    cursor = db.execute(f"SELECT * FROM cases {chosen}", (id,))
     row = cursor.fetchone()
     if row is None:
         raise RecordError(f"no case and no request under review is called {id!r:.210}.", reason="unknown")

@@ -23,6 +23,7 @@ SCOPES = ("search", "moderate", "review", "admin")
 DEFAULT_SCOPES = ("search", "moderate")
 """What a key may do unless it is told otherwise: neither decide reviews nor change the server."""
 VERSION = 1
+_FIELDS = {"created", "expires", "id", "name", "revoked", "role", "scopes", "sha256"}
 _TOKEN = re.compile(r"hya_[A-Za-z0-9_-]{43}")
 
 
@@ -57,7 +58,7 @@ class KeyRing:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, int, int, int] | None = None
         self._keys: tuple[Key, ...] = ()
 
     @classmethod
@@ -79,7 +80,7 @@ class KeyRing:
         with self._lock:
             try:
                 status = self._path.stat()
-                now = (status.st_ino, status.st_mtime_ns, status.st_size)
+                now = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
                 if now != self._seen:
                     if os.name == "posix" and status.st_mode & 0o022:
                         raise RecordError(
@@ -95,7 +96,7 @@ class KeyRing:
                 ) from None
             except OSError as error:
                 raise RecordError(f"{self._path}: {error.strerror}.", reason="disk") from error
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise RecordError(
                     f"{self._path} is no file of keys as hyperaware writes it ({error}). "
                     "Restore it, or begin a new one.",
@@ -197,15 +198,19 @@ def _row(key: Key) -> dict[str, Any]:
 
 
 def _keys_of(content: bytes) -> tuple[Key, ...]:
-    """The keys in a file's content; ValueError, TypeError or KeyError for any other content."""
+    """The keys in a file's content; one of four errors for any other content."""
     document = json.loads(content)
     if document["version"] != VERSION:
         raise ValueError(f"version {document['version']!r}, expected {VERSION}")
-    return tuple(_key_of(row) for row in document["keys"])
+    keys = tuple(_key_of(row) for row in document["keys"])
+    if len({key.id for key in keys}) != len(keys):
+        raise ValueError("two keys have one id")
+    return keys
 
 
 def _key_of(row: dict[str, Any]) -> Key:
-    row = dict(row)
+    if row.keys() != _FIELDS:
+        raise ValueError(f"a key has the fields {', '.join(row)}, expected {', '.join(sorted(_FIELDS))}")
     times = {
         name: None if row[name] is None else datetime.fromisoformat(row[name])
         for name in ("created", "expires", "revoked")

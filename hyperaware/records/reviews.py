@@ -88,7 +88,8 @@ class ReviewQueue:
                 marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA};"
                 self._db.executescript(f"BEGIN; {TABLES} {marks} COMMIT;")
         except sqlite3.DatabaseError as error:
-            raise RecordError(f"{self._path}: {error}.", reason="damaged") from error
+            reason = "disk" if isinstance(error, sqlite3.OperationalError) else "damaged"
+            raise RecordError(f"{self._path}: {error}.", reason=reason) from error
 
     def _pragma(self, words: str) -> Any:
         return self._db.execute(f"PRAGMA {words}").fetchone()[0]
