@@ -36,7 +36,7 @@ __all__ = [
     "word_contributions",
 ]
 
-CELLS = 12
+CELLS = 8
 """Cells of an occlusion map, along each side."""
 MOST_WORDS = 200
 """Each word costs one pass; a longer text is refused rather than explained in part."""

@@ -4,6 +4,7 @@
 1   failed
 2   wrong use: an option, a name or a setting
 3   finished, but some inputs were bad
+4   finished, and what was checked has changed
 130 interrupted
 """
 
@@ -15,9 +16,9 @@ from typer.core import TyperGroup
 from hyperaware.errors import ConfigError, HyperawareError
 from hyperaware.terminal import fail, note
 
-__all__ = ["BAD_INPUTS", "FAILED", "Verbs", "example"]
+__all__ = ["BAD_INPUTS", "DRIFTED", "FAILED", "Verbs", "example"]
 
-FAILED, WRONG_USE, BAD_INPUTS, INTERRUPTED = 1, 2, 3, 130
+FAILED, WRONG_USE, BAD_INPUTS, DRIFTED, INTERRUPTED = 1, 2, 3, 4, 130
 
 GO_ON = {
     "world": "The pictures that were written stay: the same command goes on from there.",

@@ -159,14 +159,14 @@ def traverse(
     from hyperaware.models.pretrained import load
     from hyperaware.traverse import captions_to_root
 
-    captions = _captions(pool)
+    told = captions(pool)
     loaded = load(model)
     if not loaded.space.has_root:
         raise ConfigError(f"the model {model} lies on a sphere, which has no root to walk to.")
     stops = captions_to_root(
         loaded.encode_image(picture)[0],
-        texts=loaded.encode_text(captions),
-        captions=captions,
+        texts=loaded.encode_text(told),
+        captions=told,
         space=loaded.space,
         steps=steps,
     )
@@ -176,7 +176,8 @@ def traverse(
     table(["caption", "from root distance"], [[stop.caption, f"{stop.root_distance:.3f}"] for stop in stops])
 
 
-def _captions(pool: Path) -> list[str]:
+def captions(pool: Path) -> list[str]:
+    """The distinct captions of a folder of data, or of a file with one in each line."""
     if pool.is_dir():
         from hyperaware.data.folder import read_folder
 
@@ -185,7 +186,7 @@ def _captions(pool: Path) -> list[str]:
         texts = [line.strip() for line in pool.read_text(encoding="utf-8").splitlines()]
     else:
         raise ConfigError(f"{pool} is neither a folder of data nor a file with a caption in each line.")
-    captions = list(dict.fromkeys(text for text in texts if text))
-    if not captions:
+    found = list(dict.fromkeys(text for text in texts if text))
+    if not found:
         raise DataError(f"{pool} has no captions.")
-    return captions
+    return found
