@@ -1,0 +1,124 @@
+"""The OpenAPI document, and a page of it that runs no script: FastAPI's own loads one from elsewhere."""
+
+import json
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from hyperaware.server.shapes import PROBLEMS, ProblemBody
+
+__all__ = ["described", "routes_page"]
+
+DESCRIPTION = """Moderation, search under a policy and embeddings, by a safety-aware vision-language model.
+
+Every answer that judges says how: score, bound, rule and policy version. Every decision is recorded before
+it is told, by id and hash, never by content. Errors have OpenAI's shape."""
+FREE_OF_KEYS = ("/health/live", "/health/ready")
+ANYWHERE = (429, 500, 503)
+
+
+def described(app: FastAPI, *, with_keys: bool) -> None:
+    """Let `app` describe itself: with each route's own errors, and with the key if one is needed."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app, with_keys)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI, with_keys: bool) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
+    schemas = document["components"]["schemas"]
+    schemas |= _schemas_of_problems()
+    for gone in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(gone, None)
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            responses = operation["responses"]
+            responses.pop("422", None)
+            for status in _statuses(path, operation, with_keys):
+                responses.setdefault(str(status), _response(status))
+            if with_keys and path not in FREE_OF_KEYS:
+                operation["security"] = [{"key": []}]
+    if with_keys:
+        about = {"type": "http", "scheme": "bearer", "description": "`hyperaware keys add` makes one."}
+        document["components"]["securitySchemes"] = {"key": about}
+    return document
+
+
+def _statuses(path: str, operation: dict[str, Any], with_keys: bool) -> Iterator[int]:
+    if path in FREE_OF_KEYS:
+        return
+    yield from (400, 403, *ANYWHERE)
+    if with_keys:
+        yield 401
+    if "requestBody" in operation:
+        yield 413
+    if path not in ("/metrics", "/v1/policy"):
+        yield 404
+    if path.startswith(("/v1/reviews", "/v1/items")):
+        yield 409
+
+
+def _response(status: int) -> dict[str, Any]:
+    problem = PROBLEMS[status]
+    reference = {"$ref": "#/components/schemas/ProblemBody"}
+    example = problem["content"]["application/json"]["example"]
+    return {
+        "description": problem["description"],
+        "content": {"application/json": {"schema": reference, "example": example}},
+    }
+
+
+def _examples(operation: dict[str, Any]) -> Iterator[Any]:
+    """What stands in the document as examples: of the body, else of the answer."""
+    for _, content in _contents(operation.get("requestBody", {})):
+        yield from content.get("examples", ())
+    for status, response in operation["responses"].items():
+        if status.startswith("2"):
+            yield from (content["example"] for _, content in _contents(response) if "example" in content)
+
+
+def _contents(part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from part.get("content", {}).items()
+
+
+def _schemas_of_problems() -> dict[str, Any]:
+    schema = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
+    inner = schema.pop("$defs")
+    return {"ProblemBody": schema, **inner}
+
+
+def routes_page(document: dict[str, Any]) -> str:
+    """The document as one HTML page: every route with what it does, its fields and an example."""
+    parts = []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            parts.append(_route(method.upper(), path, operation))
+    about = "".join(f"<p>{escape(line)}</p>" for line in document["info"]["description"].split("\n\n"))
+    title = f"{document['info']['title']} {document['info']['version']}"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title></head>'
+        f'<body><h1>{escape(title)}</h1>{about}<p><a href="/openapi.json">The OpenAPI document</a></p>'
+        f"{''.join(parts)}</body></html>"
+    )
+
+
+def _route(method: str, path: str, operation: dict[str, Any]) -> str:
+    examples = "".join(
+        f"<pre>{escape(json.dumps(example, indent=2, ensure_ascii=False))}</pre>"
+        for example in _examples(operation)
+    )
+    parameters = "".join(
+        f"<li><code>{escape(each['name'])}</code>: {escape(json.dumps(each['schema']))}</li>"
+        for each in operation.get("parameters", ())
+    )
+    return (
+        f"<section><h2><code>{method} {escape(path)}</code></h2>"
+        f"<p>{escape(operation.get('description', ''))}</p><ul>{parameters}</ul>{examples}</section>"
+    )
