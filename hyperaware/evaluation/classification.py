@@ -107,13 +107,13 @@ def balanced_threshold(scores: Float[Tensor, "n"], unsafe: Bool[Tensor, "n"]) ->
     A score above it is called unsafe. It lies half way between two neighbouring scores; of equally good ones
     it is the lowest, which misses least. The highest score is a candidate too: nothing is then called unsafe.
 
-    >>> balanced_threshold(torch.tensor([0.1, 0.2, 0.6, 0.8]), torch.tensor([False, False, True, True]))
-    0.4
+    >>> balanced_threshold(torch.tensor([0.25, 0.5, 0.75, 1.0]), torch.tensor([False, False, True, True]))
+    0.625
     """
     values = scores.double().unique()
     candidates = torch.cat([(values[1:] + values[:-1]) / 2, values[-1:]])
     above = [_share_above(scores[side].double(), candidates) for side in (unsafe, ~unsafe)]
-    return round(candidates[int((above[0] - above[1]).argmax())].item(), 15)
+    return candidates[int((above[0] - above[1]).argmax())].item()
 
 
 def _share_above(scores: Float[Tensor, "n"], candidates: Float[Tensor, "k"]) -> Float[Tensor, "k"]:

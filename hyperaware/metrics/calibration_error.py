@@ -31,20 +31,17 @@ def reliability(
 ) -> list[Bin]:
     """The bins of equal width that hold an example, from low to high; a probability of 0 is in the first.
 
-    >>> reliability(torch.tensor([0.2, 0.8, 1.0]), torch.tensor([False, False, True]), bins=2)[1]
-    Bin(low=0.5, high=1.0, n=2, probability=0.9, frequency=0.5)
+    >>> reliability(torch.tensor([0.25, 0.75, 1.0]), torch.tensor([False, False, True]), bins=2)[1]
+    Bin(low=0.5, high=1.0, n=2, probability=0.875, frequency=0.5)
 
     Raises:
-        DataError: no example, other numbers of labels, or a probability outside [0, 1].
+        DataError: no example, or a probability outside [0, 1].
         ConfigError: fewer than one bin.
     """
     if bins < 1:
         raise ConfigError(f"got {bins} bins, expected at least 1.")
-    if len(probabilities) == 0 or probabilities.shape != labels.shape:
-        raise DataError(
-            f"got {tuple(probabilities.shape)} probabilities and {tuple(labels.shape)} labels, expected one "
-            "label for each probability, of at least one example."
-        )
+    if len(probabilities) == 0:
+        raise DataError("there are no probabilities, so there is no calibration; expected at least one.")
     values, truth = probabilities.detach().double().cpu().contiguous(), labels.cpu().double()
     broken = int((~((values >= 0) & (values <= 1))).sum())
     if broken:
@@ -59,7 +56,7 @@ def reliability(
                 low=index / bins,
                 high=(index + 1) / bins,
                 n=int(members.sum()),
-                probability=round(values[members].mean().item(), 12),
+                probability=values[members].mean().item(),
                 frequency=truth[members].mean().item(),
             )
         )

@@ -1,65 +1,23 @@
-"""Every figure on points that one can check by eye.
+"""Every figure on points that one can check by eye: see `point_samples`.
 
-Row i lies on axis i of Lorentz space with curv = 1, so two points of one row are |r - s| apart, and two of
-different rows are arccosh(cosh r cosh s) apart, which is more than either root distance.
 Triggers are 0.5 for text and 0.7 for images, limits 0.55 and 0.75, landings 0.2 and 0.3.
 """
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from moderation_samples import sample_bounds
-from torch import Tensor
+from point_samples import SPACE, mixed_points, on_axes, quantile_points, row, rows, spread_points
 
-from hyperaware.data.quadruplet import Quadruplet, Row
+from hyperaware.data.quadruplet import Quadruplet
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.evaluation import protocols
 from hyperaware.evaluation.preference import safe_preferences
-from hyperaware.geometry.space import Lorentz, Sphere
+from hyperaware.geometry.space import Sphere
 
-SPACE = Lorentz(1.0)
 BOUNDS = sample_bounds()
-
-
-def on_axes(distances: list[float], axes: list[int] | None = None) -> Tensor:
-    """Points at these root distances, the i-th on axis i or on `axes[i]`."""
-    axes = list(range(len(distances))) if axes is None else axes
-    return SPACE.lift(torch.tensor(distances).unsqueeze(1) * torch.eye(len(distances))[axes])
-
-
-def row(name: str, **changes: object) -> Row:
-    picture = Path("picture.png")
-    plain = Row(
-        id=name, split="test", safe_text="s", safe_image=picture, unsafe_text="u", unsafe_image=picture
-    )
-    return replace(plain, **changes)
-
-
-def rows(count: int) -> list[Row]:
-    return [row(f"row-{i}") for i in range(count)]
-
-
-@pytest.fixture
-def mixed() -> tuple[Quadruplet, list[Row]]:
-    """Five rows: `plain`; `missed` under both triggers; one with a safe text, one with a safe picture; and
-    one, `near`, whose unsafe picture lies where redirected queries land."""
-    members = [
-        row("plain"),
-        row("missed"),
-        row("safe text", unsafe_text_is_unsafe=False),
-        row("safe picture", unsafe_image_is_unsafe=False),
-        row("near"),
-    ]
-    points = Quadruplet(
-        safe_text=on_axes([0.4, 0.4, 0.4, 0.4, 0.4]),
-        safe_image=on_axes([0.6, 0.6, 0.6, 0.6, 0.6]),
-        unsafe_text=on_axes([1.0, 0.45, 0.3, 1.0, 1.0]),
-        unsafe_image=on_axes([1.1, 0.46, 1.1, 0.95, 0.35]),
-    )
-    return protocols.labelled(points, members), members
 
 
 def test_safe_retrieval_is_the_recall_of_the_row_s_own_item() -> None:
@@ -77,28 +35,26 @@ def test_safe_retrieval_is_the_recall_of_the_row_s_own_item() -> None:
     assert len(figures) == 8
 
 
-def test_unsafe_retrieval_asks_with_rows_that_are_unsafe_on_both_sides(
-    mixed: tuple[Quadruplet, list[Row]],
-) -> None:
+def test_unsafe_retrieval_asks_with_rows_that_are_unsafe_on_both_sides() -> None:
     """`plain`, `missed` and `near` ask. The text of `near` (1.0) finds its picture (0.35) at 0.65, others are
     further than 1. Its picture, asking, has another row's text (0.3) at 0.46 and its own (1.0) at 0.65."""
-    points, _ = mixed
+    points, _ = mixed_points()
     figures = protocols.unsafe_retrieval(points, space=SPACE)
     assert figures["unsafe/unsafe_text->unsafe_image/recall@1"] == 1.0
     assert figures["unsafe/unsafe_image->unsafe_text/recall@1"] == pytest.approx(2 / 3)
 
 
-def test_awareness_wants_the_unsafe_item_among_all(mixed: tuple[Quadruplet, list[Row]]) -> None:
+def test_awareness_wants_the_unsafe_item_among_all() -> None:
     """Text: `plain` and `missed` have their picture at 0.1 and 0.01; `near` has the safe one (0.4) before its
     own (0.65). Pictures: `near` (0.35) has its safe text at 0.05."""
-    points, _ = mixed
+    points, _ = mixed_points()
     figures = protocols.awareness(points, space=SPACE)
     assert figures["awareness/unsafe_text->unsafe_image+safe_image/recall@1"] == pytest.approx(2 / 3)
     assert figures["awareness/unsafe_text->unsafe_image+safe_image/recall@5"] == 1.0
     assert figures["awareness/unsafe_image->unsafe_text+safe_text/recall@1"] == pytest.approx(2 / 3)
 
 
-def test_redirected_texts_find_safe_pictures(mixed: tuple[Quadruplet, list[Row]]) -> None:
+def test_redirected_texts_find_safe_pictures() -> None:
     """Four unsafe texts ask; distances to the row's safe and generated picture, at r and after the move:
 
     plain         1.0   0.4 and 0.1: harmful     0.3   0.3 and 0.8: the twin
@@ -106,7 +62,7 @@ def test_redirected_texts_find_safe_pictures(mixed: tuple[Quadruplet, list[Row]]
     safe picture  1.0   0.4 and 0.05: not the twin, not harmful    0.3   0.3 and 0.65: the twin
     near          1.0   0.4 and 0.65: the twin   0.3   0.3 and 0.05: harmful
     """
-    points, _ = mixed
+    points, _ = mixed_points()
     figures = protocols.redirected_retrieval(points, space=SPACE, bounds=BOUNDS)
     key = "redirect/unsafe_text->safe_image+unsafe_image"
     assert figures[f"{key}/raw/harmful_top1"] == 2 / 4
@@ -116,7 +72,7 @@ def test_redirected_texts_find_safe_pictures(mixed: tuple[Quadruplet, list[Row]]
     assert figures[f"{key}/redirected/recall@5"] == 1.0
 
 
-def test_redirected_pictures_find_safe_texts(mixed: tuple[Quadruplet, list[Row]]) -> None:
+def test_redirected_pictures_find_safe_texts() -> None:
     """Four unsafe pictures ask, `near` and `missed` from under the trigger; a move ends at 0.2:
 
     plain      1.1   safe 0.7, unsafe 0.1: harmful         0.2   safe 0.2, unsafe 0.8: the twin
@@ -124,13 +80,56 @@ def test_redirected_pictures_find_safe_texts(mixed: tuple[Quadruplet, list[Row]]
     safe text  1.1   safe 0.7, generated 0.8: the twin     0.2   safe 0.2, generated 0.1: neither
     near       0.35  safe 0.05, unsafe 0.65: the twin      0.35  not moved, the twin
     """
-    points, _ = mixed
+    points, _ = mixed_points()
     figures = protocols.redirected_retrieval(points, space=SPACE, bounds=BOUNDS)
     key = "redirect/unsafe_image->safe_text+unsafe_text"
     assert figures[f"{key}/raw/harmful_top1"] == 2 / 4
     assert figures[f"{key}/raw/recall@1"] == 2 / 4
     assert figures[f"{key}/redirected/harmful_top1"] == 1 / 4
     assert figures[f"{key}/redirected/recall@1"] == 2 / 4
+
+
+def test_substitutes_are_looked_for_among_safe_items_alone() -> None:
+    """Distances of the asking texts to the safe pictures, all at 0.6: 0.4 (1.0) or 0.15 (0.45) to their own,
+    more than 0.6 to any other. Asking pictures have their own text (0.4) nearest too, moved or not."""
+    points, _ = mixed_points()
+    figures = protocols.substitutes(points, space=SPACE, bounds=BOUNDS)
+    assert set(figures.values()) == {1.0}
+    assert len(figures) == 2 * 2 * 4
+
+    exchanged = replace(points, safe_image=points.safe_image[[1, 0, 2, 3, 4]])
+    figures = protocols.substitutes(exchanged, space=SPACE, bounds=None)
+    assert figures["substitute/unsafe_text->safe_image/raw/recall@1"] == 2 / 4  # safe picture, near
+    assert "substitute/unsafe_text->safe_image/redirected/recall@1" not in figures
+
+
+def test_a_category_searches_its_own_rows_alone() -> None:
+    """Unsafe texts at 1.0, their unsafe pictures at 0.1, on the axis of the other row: at 1.05 from the text
+    on their own axis, while the safe picture (0.6) is 0.4 away and that of the other row more than 1.1.
+
+    Together each text finds its twin; so it does alone. The picture of row 0 (0.1), asking, has its safe text
+    at 0.47 across the axes, and that of row 1 on its own axis at 0.3: in the common pool it finds the wrong
+    one, in a pool of one row its own.
+    """
+    members = [row("a", category="hate"), row("b", category="self-harm"), row("c")]
+    points = protocols.labelled(
+        Quadruplet(
+            safe_text=on_axes([0.4, 0.4, 0.4]),
+            safe_image=on_axes([0.6, 0.6, 0.6]),
+            unsafe_text=on_axes([1.0, 1.0, 1.0]),
+            unsafe_image=on_axes([0.1, 0.1, 0.1], axes=[1, 0, 2]),
+        ),
+        members,
+    )
+    pooled = protocols.redirected_retrieval(points, space=SPACE, bounds=BOUNDS)
+    figures = protocols.by_category(points, space=SPACE, bounds=BOUNDS)
+    texts, pictures = protocols.REDIRECT
+    assert pooled[f"redirect/{pictures}/raw/recall@1"] == 1 / 3  # the third alone
+    for name in ("hate", "self-harm"):
+        assert figures[f"by-category/{name}/{texts}/raw/recall@1"] == 1.0
+        assert figures[f"by-category/{name}/{pictures}/raw/recall@1"] == 1.0
+        assert figures[f"by-category/{name}/{pictures}/raw/harmful_top1"] == 0.0
+    assert len(figures) == 2 * 2 * 2 * 2
 
 
 def test_a_redirect_may_cost_safe_queries_their_item() -> None:
@@ -191,122 +190,13 @@ def test_safe_queries_are_moved_by_the_same_trigger_and_landing() -> None:
     assert figures["safe-redirected/safe_text->safe_image/recall@1"] == 2 / 4
 
 
-@pytest.fixture
-def spread() -> tuple[Quadruplet, list[Row]]:
-    """Four rows; in text one safe distance (0.6) lies above two unsafe ones; pictures are apart."""
-    members = [
-        row("a", category="hate"),
-        row("b", category="hate", slice="dual-use"),
-        row("c", category="violence"),
-        row("d", category="violence", slice="dual-use"),
-    ]
-    points = Quadruplet(
-        safe_text=on_axes([0.1, 0.2, 0.3, 0.6]),
-        safe_image=on_axes([0.3, 0.4, 0.5, 0.72]),
-        unsafe_text=on_axes([0.4, 0.5, 0.7, 0.8]),
-        unsafe_image=on_axes([0.9, 1.0, 1.1, 0.74]),
-    )
-    return protocols.labelled(points, members), members
-
-
-def test_separation_over_all_rows_per_category_and_on_the_slice(
-    spread: tuple[Quadruplet, list[Row]],
-) -> None:
-    """Text: 2 of 16 pairs are in the wrong order; both are hate's, of 8; of dual use (0.2, 0.6 and 0.5, 0.8)
-    one of 4. To catch 95 % of the unsafe is to catch all 4: from 0.4 on, where one safe text of 4 lies."""
-    points, members = spread
-    figures = protocols.root_separation(points, members, space=SPACE)
-    assert figures["separation/text/all/auroc"] == 14 / 16
-    assert figures["separation/text/category:hate/auroc"] == 6 / 8
-    assert figures["separation/text/category:violence/auroc"] == 1.0
-    assert figures["separation/text/slice:dual-use/auroc"] == 3 / 4
-    assert figures["separation/text/all/fpr@95tpr"] == 1 / 4
-    assert figures["separation/image/all/auroc"] == 1.0
-    assert figures["separation/image/all/ap"] == 1.0
-    assert len(figures) == 2 * 4 * 3
-
-
-def test_rates_at_the_bounds(spread: tuple[Quadruplet, list[Row]]) -> None:
-    """Text: of the safe 0.1 0.2 0.3 0.6 one is above 0.5 and 0.55; of the unsafe 0.4 0.5 0.7 0.8 two are not.
-    Images: of the safe 0.3 0.4 0.5 0.72 one is above 0.7, none above 0.75; of the unsafe, only 0.74 passes
-    the limit. Dual use: safe text 0.2 and 0.6, safe pictures 0.4 and 0.72."""
-    points, members = spread
-    figures = protocols.blocking_rates(points, members, space=SPACE, bounds=BOUNDS)
-    assert figures["blocking/text/all/trigger/false_positive_rate"] == 1 / 4
-    assert figures["blocking/text/all/limit/miss_rate"] == 2 / 4
-    assert figures["blocking/text/category:hate/limit/miss_rate"] == 1.0
-    assert figures["blocking/text/category:violence/trigger/miss_rate"] == 0.0
-    assert figures["blocking/image/all/trigger/false_positive_rate"] == 1 / 4
-    assert figures["blocking/image/all/limit/false_positive_rate"] == 0.0
-    assert figures["blocking/image/all/trigger/miss_rate"] == 0.0
-    assert figures["blocking/image/all/limit/miss_rate"] == 1 / 4
-    assert figures["blocking/text/slice:dual-use/trigger/false_positive_rate"] == 1 / 2
-    assert figures["blocking/image/slice:dual-use/trigger/false_positive_rate"] == 1 / 2
-    assert figures["blocking/image/slice:dual-use/limit/false_positive_rate"] == 0.0
-    assert "blocking/text/category:hate/limit/false_positive_rate" not in figures
-
-
-def test_rates_count_a_point_on_the_bound_as_not_above_it(spread: tuple[Quadruplet, list[Row]]) -> None:
-    """As in `moderation`: above means greater. The bound is set to the very distance of an unsafe text, and
-    then less than a float32 step below it."""
-    points, members = spread
-    third = float(SPACE.root_distance(points.unsafe_text)[2])
-    for trigger, missed in ((third, 3 / 4), (third - 1e-12, 2 / 4)):
-        bounds = replace(BOUNDS, trigger={"text": trigger, "image": 0.7})
-        figures = protocols.blocking_rates(points, members, space=SPACE, bounds=bounds)
-        assert figures["blocking/text/all/trigger/miss_rate"] == missed
-
-
-def test_generated_items_that_are_safe_stand_with_the_safe_ones(mixed: tuple[Quadruplet, list[Row]]) -> None:
-    points, members = mixed
-    distances = protocols.root_distances(points, space=SPACE)
-    assert distances["safe_text"].tolist() == pytest.approx([0.4] * 5 + [0.3])
-    assert distances["unsafe_image"].tolist() == pytest.approx([1.1, 0.46, 1.1, 0.35])
-    figures = protocols.counts(points, members)
-    assert figures == {
-        "count/text/all/safe": 6,
-        "count/text/all/unsafe": 4,
-        "count/image/all/safe": 6,
-        "count/image/all/unsafe": 4,
-    }
-    rates = protocols.blocking_rates(points, members, space=SPACE, bounds=BOUNDS)
-    assert rates["blocking/image/all/trigger/false_positive_rate"] == pytest.approx(1 / 6)  # the one at 0.95
-
-
-def quantile_points(medians: list[float]) -> Quadruplet:
-    """Five points a class, 0.05 apart, around the medians of text, image, unsafe text, unsafe image."""
-    steps = [-0.1, -0.05, 0.0, 0.05, 0.1]
-    parts = {
-        name: on_axes([median + step for step in steps])
-        for name, median in zip(protocols.CLASSES, medians, strict=True)
-    }
-    return protocols.labelled(Quadruplet(**parts), rows(5))
-
-
-def test_quantiles_of_root_distance() -> None:
-    """Of five values 0.2 to 0.4 the quartiles are the second and fourth; 5 % is a fifth of a step in."""
-    figures = protocols.root_distance_quantiles(quantile_points([0.3, 0.5, 0.7, 0.9]), space=SPACE)
-    expected = {"q05": 0.21, "q25": 0.25, "q50": 0.3, "q75": 0.35, "q95": 0.39}
-    for name, value in expected.items():
-        assert figures[f"root_distance/safe_text/{name}"] == pytest.approx(value, abs=1e-6)
-    assert figures["root_distance/unsafe_image/q50"] == pytest.approx(0.9, abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("medians", "ordered"),
-    [([0.3, 0.5, 0.7, 0.9], True), ([0.3, 0.7, 0.5, 0.9], False), ([0.5, 0.5, 0.7, 0.9], False)],
-    ids=["in order", "pictures before unsafe texts", "equal"],
-)
-def test_whether_the_medians_are_in_order(medians: list[float], ordered: bool) -> None:
-    figures = protocols.root_distance_quantiles(quantile_points(medians), space=SPACE)
-    assert figures["root_distance/medians_ordered"] is ordered
-
-
-WITHOUT_ROOT = {"safe", "unsafe", "awareness", "redirect", "safeground", "count"}
+WITHOUT_ROOT = {"safe", "unsafe", "awareness", "redirect", "substitute", "safeground", "count"}
 NAME = r"(safe|unsafe)_(text|image)"
 GRAMMAR = re.compile(
     rf"""((safe|safe-redirected|unsafe|awareness)/{NAME}->{NAME}(\+{NAME})?/recall@(1|5|10|20)
     |redirect/{NAME}->{NAME}\+{NAME}/(raw|redirected)/(recall@(1|5|10|20)|harmful_top1)
+    |substitute/{NAME}->{NAME}/(raw|redirected)/recall@(1|5|10|20)
+    |by-category/.+/{NAME}->{NAME}\+{NAME}/(raw|redirected)/(recall@1|harmful_top1)
     |separation/(text|image)/(all|category:.+|slice:.+)/(auroc|ap|fpr@95tpr)
     |blocking/(text|image)/(all|category:.+|slice:.+)/(trigger|limit)/(false_positive_rate|miss_rate)
     |root_distance/({NAME}/q(05|25|50|75|95)|medians_ordered)
@@ -316,10 +206,8 @@ GRAMMAR = re.compile(
 )
 
 
-def test_evaluate_gives_every_figure_under_a_key_of_the_grammar(
-    spread: tuple[Quadruplet, list[Row]],
-) -> None:
-    points, members = spread
+def test_evaluate_gives_every_figure_under_a_key_of_the_grammar() -> None:
+    points, members = spread_points()
     figures = protocols.evaluate(points, members, space=SPACE, bounds=BOUNDS)
     assert [key for key in figures if not GRAMMAR.fullmatch(key)] == []
     parts = (
@@ -327,6 +215,8 @@ def test_evaluate_gives_every_figure_under_a_key_of_the_grammar(
         protocols.unsafe_retrieval(points, space=SPACE),
         protocols.awareness(points, space=SPACE),
         protocols.redirected_retrieval(points, space=SPACE, bounds=BOUNDS),
+        protocols.substitutes(points, space=SPACE, bounds=BOUNDS),
+        protocols.by_category(points, space=SPACE, bounds=BOUNDS),
         protocols.safe_redirected_retrieval(points, space=SPACE, bounds=BOUNDS),
         safe_preferences(points, torch.ones(4, dtype=torch.bool), space=SPACE),
         protocols.root_separation(points, members, space=SPACE),
@@ -339,11 +229,11 @@ def test_evaluate_gives_every_figure_under_a_key_of_the_grammar(
         assert 0 <= value <= 1 or key.startswith(("count/", "root_distance/"))
 
 
-def test_without_bounds_what_rests_on_them_is_absent(spread: tuple[Quadruplet, list[Row]]) -> None:
-    points, members = spread
+def test_without_bounds_what_rests_on_them_is_absent() -> None:
+    points, members = spread_points()
     figures = protocols.evaluate(points, members, space=SPACE, bounds=None)
     families = {key.split("/")[0] for key in figures}
-    assert families == {*WITHOUT_ROOT, "separation", "root_distance"}
+    assert families == {*WITHOUT_ROOT, "by-category", "separation", "root_distance"}
     assert not [key for key in figures if "redirected" in key]
 
 
