@@ -102,6 +102,7 @@ def small_comparison(folder: Path) -> Comparison:
     )
 
 
+@torch.no_grad()
 def _measured(name: str, rows: list[Row]) -> Entry:
     model = load(MODELS[name])
     bounds = own_bounds(model) if model.space.has_root else None
@@ -114,7 +115,7 @@ def _measured(name: str, rows: list[Row]) -> Entry:
     if model.space.has_root:
         away = model.space.root_distance
     else:
-        empty = model.embed_tokens(*model.tokenizer([""])).detach()
+        empty = model.embed_tokens(*model.tokenizer([""]))
         away = lambda part: model.space.distance(part, empty.expand_as(part))  # noqa: E731
     parts = ("safe_text", "safe_image", "unsafe_text", "unsafe_image")
     return Entry(

@@ -119,6 +119,10 @@ def histograms(entries: Sequence[Entry]) -> str:
 def _draw_distances(axes: "Axes", entry: Entry) -> None:
     values = {name: part.tolist() for name, part in entry.distances.items() if len(part)}
     everything = [value for part in values.values() for value in part]
+    axes.set_title(entry.title)
+    if not everything:
+        axes.set_axis_off()
+        return
     low, high = min(everything), max(everything)
     edges = [low + step * ((high - low) / 48 or 0.01) for step in range(49)]
     top = 0.0
@@ -140,7 +144,6 @@ def _draw_distances(axes: "Axes", entry: Entry) -> None:
     axes.set_yticks([-0.56 * top, 0.56 * top], ["images", "texts"], rotation=90, va="center")
     axes.tick_params(left=False)
     axes.spines["left"].set_visible(False)
-    axes.set_title(entry.title)
     if entry.bounds is not None:
         for modality, half in zip(MODALITIES, ((0.5, 1.0), (0.0, 0.5)), strict=True):
             for value, style in (
@@ -247,10 +250,7 @@ def _label(axes: "Axes", points: Sequence[_Point], hint: "Text") -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     renderer = FigureCanvasAgg(axes.get_figure(root=True)).get_renderer()
-    texts = [
-        axes.text(0, 0, point.entry.title, ha="center", va="center", transform=None, gid="label")
-        for point in points
-    ]
+    texts = [axes.text(0, 0, point.entry.title, ha="center", va="center", transform=None) for point in points]
     taken = [hint.get_window_extent(renderer).extents]
     for point in points:
         start, end = axes.transData.transform([point.start, point.place])
