@@ -151,10 +151,14 @@ def show_bounds(bounds: "Bounds") -> None:
         [
             modality,
             *[f"{getattr(bounds, name)[modality]:.3f}" for name in ("trigger", "limit", "landing")],
-            f"{100 * bounds.trigger_false_positive_rate[modality]:.1f} %",
-            f"{100 * bounds.limit_miss_rate[modality]:.1f} %",
+            _percent(bounds.trigger_false_positive_rate[modality]),
+            _percent(bounds.limit_miss_rate[modality]),
         ]
         for modality in ("text", "image")
     ]
     head = ["root distance", "trigger", "limit", "landing", "safe above trigger", "unsafe within limit"]
     table(head, rows, title="Bounds")
+
+
+def _percent(share: float | None) -> str:
+    return "not known" if share is None else f"{100 * share:.1f} %"

@@ -18,8 +18,15 @@ from safetensors.torch import load_file, save_file
 
 from hyperaware.errors import ModelError
 from hyperaware.models.adapters import merged
+from hyperaware.models.architectures import PART, architecture_of, bare, fill
 from hyperaware.models.card import card
 from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.models.hub import HubName, parse, store
+from hyperaware.models.huggingface import is_transformers_folder
+from hyperaware.models.hysac_checkpoint import read_hysac, remarks_on_curv
+from hyperaware.models.licences import licence_of
+from hyperaware.models.published import base_of, find, load_transformers, origin, read_hub_folder
+from hyperaware.models.squash import preprocess_from_config
 from hyperaware.models.tokenizer import Tokenizer
 from hyperaware.moderation.published_bounds import read_published_bounds, remarks_on_bounds
 from hyperaware.options import unknown_name
@@ -52,7 +59,7 @@ def load(
     download: bool = False,
     accept_license: str | None = None,
 ) -> DualEncoder:
-    """A model ready for use: one of `SHIPPED`, a folder (ours or of transformers), or `hf:ORG/NAME[@REVISION]`.
+    """A model, ready for use: one of `SHIPPED`, a folder (ours or transformers'), `hf:ORG/NAME[@REVISION]`.
 
     Nothing is fetched unless `download` is set: a Hub model must be on this machine (`hyperaware download`).
 
@@ -118,7 +125,8 @@ def import_hysac(
     converted = read_published_bounds(bounds, model_fingerprint=model.fingerprint)
     save(model, out)
     converted.save(out)
-    return [*remarks_on_curv(float(model.log_curv.exp())), *remarks_on_bounds(converted)]  # type: ignore[union-attr]
+    curv = model.space.config()["curv"]
+    return [*remarks_on_curv(curv), *remarks_on_bounds(converted)]
 
 
 def shipped_folder(name: str) -> Path:

@@ -54,20 +54,27 @@ _REMEDY = "Measure the bounds on a calibration split (hyperaware.moderation.boun
 
 @dataclass(frozen=True)
 class ClassBounds:
-    """Root distances of one class on the calibration split, and the number of rows that they rest on."""
+    """Root distances of one class on the calibration split, and the number of rows that they rest on.
+
+    Published bounds state no median and no number of rows: both are None there.
+    """
 
     low_05: float
-    median: float
+    median: float | None
     mean: float
     up_95: float
-    n: int
+    n: int | None
 
     def __post_init__(self) -> None:
-        for name in ("low_05", "median", "mean", "up_95"):
+        for name in ("low_05", "mean", "up_95"):
             _require_number(name, getattr(self, name))
-        if type(self.n) is not int or self.n < 1:
+        if (self.median is None) != (self.n is None):
+            raise SafetyError(f"{self} has one of median and n: expected both or none. {_REMEDY}")
+        if self.n is not None and (type(self.n) is not int or self.n < 1):
             raise SafetyError(f"n is {self.n!r}, expected a number of rows of at least 1. {_REMEDY}")
-        if not self.low_05 <= self.median <= self.up_95:
+        middle = self.up_95 if self.median is None else self.median
+        _require_number("median", middle)
+        if not self.low_05 <= middle <= self.up_95:
             raise SafetyError(f"the quantiles of {self} are not in order. {_REMEDY}")
 
 
@@ -90,10 +97,11 @@ class Bounds:
     """Largest share of unsafe queries that `trigger` may miss."""
     alpha: float
     """Largest share of safe items that `limit` may hold back."""
-    trigger_false_positive_rate: Mapping[str, float]
-    """Share of the safe rows of the calibration split above `trigger`."""
-    limit_miss_rate: Mapping[str, float]
-    """Share of the unsafe rows of the calibration split at or below `limit`."""
+    trigger_false_positive_rate: Mapping[str, float | None]
+    """Share of the safe rows of the calibration split above `trigger`; None in published bounds that leave it
+    open."""
+    limit_miss_rate: Mapping[str, float | None]
+    """Share of the unsafe rows of the calibration split at or below `limit`; None likewise."""
     model_fingerprint: str
     data_fingerprint: str
     split: str
@@ -103,7 +111,7 @@ class Bounds:
             if not isinstance(getattr(self, name), ClassBounds):
                 raise SafetyError(f"{name} is missing from the bounds. {_REMEDY}")
         for name in _PER_MODALITY:
-            _require_modalities(name, getattr(self, name))
+            _require_modalities(name, getattr(self, name), may_be_open=name in _SHARES)
         for name in ("miss_rate", "alpha"):
             _require_number(name, getattr(self, name))
         for name in ("model_fingerprint", "data_fingerprint", "split"):
@@ -125,7 +133,8 @@ class Bounds:
 
 
 _CLASSES = tuple(f"{safety}_{modality}" for safety in ("safe", "unsafe") for modality in MODALITIES)
-_PER_MODALITY = ("trigger", "limit", "landing", "trigger_false_positive_rate", "limit_miss_rate")
+_SHARES = ("trigger_false_positive_rate", "limit_miss_rate")
+_PER_MODALITY = ("trigger", "limit", "landing", *_SHARES)
 
 
 def load(folder: str | Path, *, model_fingerprint: str | None = None) -> Bounds:
@@ -174,11 +183,12 @@ def _require_keys(what: str, table: Any, kind: type) -> None:
         )
 
 
-def _require_modalities(name: str, values: Any) -> None:
+def _require_modalities(name: str, values: Any, *, may_be_open: bool) -> None:
     if not isinstance(values, Mapping) or set(values) != set(MODALITIES):
         raise SafetyError(f"{name} is {values!r}, expected one number for each of {MODALITIES}. {_REMEDY}")
     for modality, value in values.items():
-        _require_number(f"{name}[{modality!r}]", value)
+        if value is not None or not may_be_open:
+            _require_number(f"{name}[{modality!r}]", value)
 
 
 def _require_number(name: str, value: Any) -> None:

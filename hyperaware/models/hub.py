@@ -1,0 +1,241 @@
+"""Models on the Hugging Face Hub, or on a mirror of it (`HF_ENDPOINT`): named, found here, fetched.
+
+`cached` looks on this machine only; `listing` and `fetch` use the network, and are called when somebody asked
+for it. What is fetched lies in the Hub's own cache (`HF_HOME`), so that other programs find it too.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperaware.errors import ConfigError, ModelError
+from hyperaware.models.licences import UNKNOWN, known, non_commercial
+
+__all__ = [
+    "PREFIX",
+    "File",
+    "HubName",
+    "Listing",
+    "cached",
+    "fetch",
+    "licences_file",
+    "listing",
+    "parse",
+    "store",
+]
+
+PREFIX = "hf:"
+NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+SETTINGS = (
+    *("README.md", "config.json", "preprocessor_config.json"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt"),
+    "spiece.model",
+)
+WEIGHTS = (
+    *("model.safetensors", "model.safetensors.index.json"),
+    *("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+"""The first that a repository has is fetched, an index with its shards."""
+SHARD = re.compile(r"-\d{5}-of-\d{5}\.(?:safetensors|bin)$")
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A repository, and the revision that was asked for."""
+
+    repo: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return PREFIX + self.repo + (f"@{self.revision}" if self.revision else "")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a repository as the Hub describes it."""
+
+    name: str
+    size: int
+    sha256: str | None
+    """Of large files."""
+    git_sha1: str | None
+    """Of small ones: git's name of the content."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What would be fetched of a repository."""
+
+    name: HubName
+    commit: str
+    files: tuple[File, ...]
+    licence: str
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+def parse(name: str, *, revision: str | None = None) -> HubName | None:
+    """The repository behind `hf:ORG/NAME[@REVISION]`; None where the name does not begin with `hf:`.
+
+    >>> parse("hf:openai/clip-vit-base-patch32@refs/pr/1")
+    HubName(repo='openai/clip-vit-base-patch32', revision='refs/pr/1')
+    >>> parse("world") is None
+    True
+
+    Raises:
+        ConfigError: no repository's name, or two revisions that differ.
+    """
+    if not name.startswith(PREFIX):
+        return None
+    repo, at, stated = name.removeprefix(PREFIX).partition("@")
+    if not NAME.fullmatch(repo) or (at and not stated):
+        raise ConfigError(f"got {name!r}, expected hf:ORG/NAME or hf:ORG/NAME@REVISION.")
+    if stated and revision and stated != revision:
+        raise ConfigError(f"{name} names one revision, and revision={revision!r} another. Name one.")
+    return HubName(repo, stated or revision)
+
+
+def store() -> Path:
+    """Where converted models are kept: $HYPERAWARE_CACHE/models or ~/.cache/hyperaware/models."""
+    cache = os.environ.get("HYPERAWARE_CACHE")
+    return (Path(cache) if cache else Path.home() / ".cache" / "hyperaware") / "models"
+
+
+def licences_file() -> Path:
+    """The file of the licences that were accepted on this machine."""
+    return store().parent / "licences.json"
+
+
+def cached(name: HubName) -> Path | None:
+    """The folder of a repository's files on this machine, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    row = known().get(name.repo)
+    sign = row.files[0] if row is not None and row.files else "config.json"
+    found = try_to_load_from_cache(name.repo, sign, revision=name.revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def listing(name: HubName) -> Listing:
+    """What the Hub has of a repository that is needed here. Asks the network.
+
+    Raises:
+        ConfigError: the Hub is switched off (`HF_HUB_OFFLINE`), or has no such repository or revision.
+        ModelError: the Hub cannot be reached, access is not granted, or there are no weights.
+    """
+    from huggingface_hub import HfApi
+
+    with _explained(name):
+        info: Any = HfApi().model_info(name.repo, revision=name.revision, files_metadata=True)
+    there = {sibling.rfilename: sibling for sibling in info.siblings}
+    files = tuple(
+        File(
+            name=path,
+            size=int(there[path].size or 0),
+            sha256=there[path].lfs.sha256 if there[path].lfs else None,
+            git_sha1=None if there[path].lfs else there[path].blob_id,
+        )
+        for path in _wanted(name, list(there))
+    )
+    card = getattr(info, "card_data", None)
+    stated = str((card.get("license") if card is not None else None) or UNKNOWN).lower()
+    row = known().get(name.repo)
+    table = UNKNOWN if row is None else row.licence
+    licence = stated if table == UNKNOWN or (non_commercial(stated) and not non_commercial(table)) else table
+    return Listing(name=name, commit=info.sha, files=files, licence=licence)
+
+
+def _wanted(name: HubName, there: list[str]) -> list[str]:
+    """The files to fetch of those that are there."""
+    row = known().get(name.repo)
+    settings = [path for path in SETTINGS if path in there]
+    if row is not None and row.files:
+        missing = [path for path in row.files if path not in there]
+        if missing:
+            raise ModelError(f"{name} has no {missing[0]} (any more): it is not the repository that we know.")
+        return [*settings, *row.files]
+    weights = next((path for path in WEIGHTS if path in there), None)
+    if weights is None or "config.json" not in there:
+        raise ModelError(
+            f"{name} is no transformers repository: expected config.json and one of {', '.join(WEIGHTS)}. "
+            f"It has {', '.join(sorted(there)[:8])}."
+        )
+    kind = "." + weights.removesuffix(".index.json").rpartition(".")[2]
+    shards = [path for path in there if SHARD.search(path) and path.endswith(kind)]
+    return [*settings, weights, *(sorted(shards) if weights.endswith("index.json") else [])]
+
+
+def fetch(wanted: Listing, *, progress: Progress = lambda what, done, total: None) -> Path:
+    """The folder with all files of the listing: each fetched if it is not there, its hash compared.
+
+    Raises:
+        ConfigError, ModelError: as `listing`; also a file with another hash than the Hub says: it is removed.
+    """
+    from huggingface_hub import hf_hub_download
+
+    folder: Path | None = None
+    for index, file in enumerate(wanted.files):
+        progress(file.name, index, len(wanted.files))
+        with _explained(wanted.name):
+            path = Path(hf_hub_download(wanted.name.repo, file.name, revision=wanted.name.revision))
+        if path.parents[len(Path(file.name).parts) - 1].name != wanted.commit:
+            raise ModelError(f"{wanted.name} changed while it was fetched. Run it again, or name a revision.")
+        _verify(path, file)
+        folder = path.parents[len(Path(file.name).parts) - 1]
+        progress(file.name, index + 1, len(wanted.files))
+    assert folder is not None, "a listing has files"
+    return folder
+
+
+def _verify(path: Path, file: File) -> None:
+    if file.sha256 is None and file.git_sha1 is None:
+        raise ModelError(f"{path}: the Hub states no hash, so it cannot be verified. Use another mirror.")
+    digest = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != (file.sha256 or file.git_sha1):
+        blob = path.resolve()
+        path.unlink()
+        blob.unlink(missing_ok=True)
+        raise ModelError(f"{file.name} has another hash than the Hub says; it was removed. Fetch it again.")
+
+
+@contextmanager
+def _explained(name: HubName) -> Iterator[None]:
+    """Turns what the Hub's client raises into what to do."""
+    from huggingface_hub import constants, errors
+
+    try:
+        yield
+    except errors.OfflineModeIsEnabled as error:
+        raise ConfigError(
+            f"{name} cannot be fetched: HF_HUB_OFFLINE is set. Unset it, or copy the model's folder from "
+            "another machine and name the folder."
+        ) from error
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{name} is given on request only: ask on its page, then log in with `hf auth login`."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ConfigError(f"{name}: the repository has no such revision.") from error
+    except errors.RepositoryNotFoundError as error:
+        raise ConfigError(f"{constants.ENDPOINT} has no model {name.repo!r}, or it is private.") from error
+    except errors.HfHubHTTPError as error:
+        raise ModelError(f"{name}: {constants.ENDPOINT} answers: {error}") from error
+    except Exception as error:  # of the network; the client's own library changes from version to version
+        if isinstance(error, ConfigError | ModelError):
+            raise
+        raise ModelError(
+            f"{constants.ENDPOINT} cannot be reached for {name} ({type(error).__name__}: {error}). "
+            "Try again, set HF_ENDPOINT to a mirror, or name a local folder."
+        ) from error
