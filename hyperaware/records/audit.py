@@ -196,8 +196,9 @@ class AuditLog:
                 )
                 records.append(last)
             made_of.append((batch, records))
-        self._put(b"".join(record.line() for _, records in made_of for record in records))
-        self._last = last
+        data = b"".join(record.line() for _, records in made_of for record in records)
+        self._put(data)
+        self._last, self._size = last, self._size + len(data)
         for batch, records in made_of:
             batch.written = records
 
@@ -217,16 +218,16 @@ class AuditLog:
             with suppress(OSError):
                 os.ftruncate(self._file, self._size)
             raise
-        self._size += len(data)
 
     # -- following what is there -------------------------------------------------------------------------
 
     def _open(self, number: int, *, after: Record | None) -> None:
         """Go to the start of a segment, made if need be; `after` is the last record before it."""
         file = os.open(segment(self._path, number), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        if self._file >= 0:
-            os.close(self._file)
+        left = self._file
         self._file, self._number, self._size, self._last = file, number, 0, after
+        if left >= 0:
+            os.close(left)
         sync_folder(self._path.parent)
 
     def _catch_up(self) -> None:

@@ -347,6 +347,31 @@ def test_after_a_failed_fsync_nothing_is_claimed_any_more(
     assert verify(path) == []
 
 
+def test_an_interrupted_call_leaves_a_whole_record_or_none(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with AuditLog(path) as log:
+        log.append("recovered")
+        fsync, put = os.fsync, log._put
+
+        def while_waiting(descriptor: int) -> None:
+            fsync(descriptor)
+            raise KeyboardInterrupt
+
+        def behind_it(data: bytes) -> None:
+            put(data)
+            raise KeyboardInterrupt
+
+        for place, name, interrupted in ((os, "fsync", while_waiting), (log, "_put", behind_it)):
+            with monkeypatch.context() as patch:
+                patch.setattr(place, name, interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    log.append("my_own", name=name)
+        log.append("recovered")
+    assert verify(path) == []
+    assert [record.fields.get("name") for record in records(path)] == [None, "_put", None]
+
+
 def test_a_closed_log_says_so(path: Path) -> None:
     log = AuditLog(path)
     log.close()
