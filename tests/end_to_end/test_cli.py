@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import document, run
 
+from hyperaware.evaluation.sources import PROTOCOLS
 from hyperaware.index import STORES
 from hyperaware.methods import METHODS
 from hyperaware.models.pretrained import SHIPPED
@@ -278,6 +279,7 @@ def test_traverse_ends_at_the_root(workplace: Path, tmp_path: Path) -> None:
         ("recipes", RECIPES),
         ("stores", STORES),
         ("splits", SPLITS),
+        ("protocols", PROTOCOLS),
     ],
 )
 def test_every_list_names_and_explains(kind: str, names: Iterable[str]) -> None:

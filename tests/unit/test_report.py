@@ -1,176 +1,20 @@
-"""Records of runs, mean and spread, and tables, on figures that one can check by eye."""
+"""Tables of figures that one can check by eye."""
 
 import io
-import json
-import math
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
-from model_samples import random_rows, tiny_model
+from model_samples import random_rows
 from moderation_samples import sample_bounds
 from rich.console import Console
 from rich.table import Table
 
-from hyperaware.data.folder import fingerprint
-from hyperaware.data.quadruplet import Quadruplet
-from hyperaware.errors import DataError, SafetyError
+from hyperaware.data.quadruplet import Box, Quadruplet
 from hyperaware.evaluation import protocols, report, runs
+from hyperaware.evaluation.suite import figures_of
+from hyperaware.evaluation.zero_shot import ClassPoints
 from hyperaware.geometry.space import Lorentz
-
-RUN = runs.Run(
-    model="world",
-    model_fingerprint="weights-0",
-    provenance={"seed": 0},
-    seed=0,
-    space={"name": "sphere"},
-    data="folder",
-    data_fingerprint="rows",
-    split="test",
-    rows=3,
-    failed={},
-    bounds=None,
-    figures={"safe/safe_text->safe_image/recall@1": 0.5},
-    command=["hyperaware", "evaluate"],
-    versions={"hyperaware": "0.1.0"},
-    machine="a machine",
-    date="2026-11-21T00:00:00+00:00",
-)
-
-
-def seeds(*values: float, key: str = "safe/safe_text->safe_image/recall@1") -> list[runs.Run]:
-    return [
-        replace(RUN, model_fingerprint=f"weights-{seed}", figures={key: value})
-        for seed, value in enumerate(values)
-    ]
-
-
-# Records
-
-
-def test_a_measurement_records_what_was_measured_and_how(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The picture of row 1 is damaged: the row is named, and the record is of the two others."""
-    monkeypatch.setattr("sys.argv", ["hyperaware", "evaluate", "tiny"])
-    rows = random_rows(tmp_path, 3, split="test")
-    rows[1].unsafe_image.write_bytes(b"not a picture")
-    model = tiny_model(lorentz=True)
-    model.name, model.provenance = "tiny", {"seed": 7, "recipe": "none"}
-    bounds = sample_bounds(model_fingerprint=model.fingerprint)
-
-    run, points = runs.measurement(model, rows, data=tmp_path, bounds=bounds)
-
-    good = [rows[0], rows[2]]
-    assert (run.model, run.model_fingerprint, run.seed) == ("tiny", model.fingerprint, 7)
-    assert run.provenance == {"seed": 7, "recipe": "none"}
-    assert run.space == {"name": "lorentz", "curv": pytest.approx(0.7)}
-    assert (run.data, run.data_fingerprint, run.split, run.rows) == (
-        str(tmp_path),
-        fingerprint(good),
-        "test",
-        2,
-    )
-    assert list(run.failed) == [str(rows[1].unsafe_image)]
-    assert run.bounds == asdict(bounds)
-    assert run.command == ["hyperaware", "evaluate", "tiny"]
-    assert run.versions["torch"] == torch.__version__
-    assert run.figures == protocols.evaluate(points, good, space=model.space, bounds=bounds)
-    assert run.figures["count/text/all/unsafe"] == 2
-    torch.testing.assert_close(points.safe_text, model.encode_text([row.safe_text for row in good]))
-
-
-def test_a_model_that_does_not_tell_its_seed_has_none(tmp_path: Path) -> None:
-    run, _ = runs.measurement(tiny_model(), random_rows(tmp_path, 2), data=tmp_path, bounds=None)
-    assert run.seed is None
-    assert run.bounds is None
-
-
-def test_bounds_of_another_model_are_refused(tmp_path: Path) -> None:
-    rows = random_rows(tmp_path, 2)
-    with pytest.raises(SafetyError, match="were measured with the model other"):
-        runs.record(
-            tiny_model(lorentz=True),
-            rows,
-            {},
-            data=tmp_path,
-            bounds=sample_bounds(model_fingerprint="other"),
-        )
-
-
-def test_a_run_is_read_as_it_was_saved(tmp_path: Path) -> None:
-    path = RUN.save(tmp_path / "new folder" / "run.json")
-    assert runs.read_run(path) == RUN
-    assert [entry.name for entry in path.parent.iterdir()] == ["run.json"]
-
-
-def test_a_save_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = RUN.save(tmp_path / "run.json")
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        replace(RUN, figures={"x": math.nan}).save(path)
-
-    def full(*_: object) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="no space"):
-        replace(RUN, rows=9).save(path)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "cannot be read"),
-        ("{", "cannot be read"),
-        ("[]", "not a run of format 1"),
-        ('{"format": 2}', "not a run of format 1"),
-        (json.dumps({"format": 1, **asdict(RUN), "extra": 1}), r"differs from a run in \['extra'\]"),
-    ],
-    ids=["missing", "not JSON", "a list", "another format", "another field"],
-)
-def test_what_is_not_a_run_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
-    path = tmp_path / "run.json"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(DataError, match=message):
-        runs.read_run(path)
-
-
-# Several seeds
-
-
-def test_mean_and_sample_deviation() -> None:
-    """0.5 0.6 0.7: the squares are 0.01, 0, 0.01, their sum over n - 1 = 2 is 0.01."""
-    (spread,) = runs.mean_and_spread(seeds(0.5, 0.7, 0.6)).values()
-    assert spread.mean == pytest.approx(0.6)
-    assert spread.deviation == pytest.approx(0.1)
-    assert (spread.low, spread.high, spread.n) == (0.5, 0.7, 3)
-
-
-def test_one_run_has_no_deviation() -> None:
-    (spread,) = runs.mean_and_spread(seeds(0.5)).values()
-    assert spread == runs.Spread(mean=0.5, deviation=None, low=0.5, high=0.5, n=1)
-
-
-def test_runs_that_do_not_belong_together_are_refused() -> None:
-    one, two = seeds(0.5, 0.6)
-    for changed, message in (
-        (replace(two, model="other"), "differ in model: other, world"),
-        (replace(two, data_fingerprint="others"), "differ in data_fingerprint"),
-        (replace(two, model_fingerprint="weights-0"), "of the same weights"),
-        (replace(two, figures={}), "differ in their figures"),
-    ):
-        with pytest.raises(DataError, match=message):
-            runs.mean_and_spread([one, changed])
-    with pytest.raises(DataError, match="no runs"):
-        runs.mean_and_spread([])
-
-
-# Tables
 
 SAFE_KEY = "safe/safe_text->safe_image/recall@1"
 SHORT = {
@@ -286,15 +130,79 @@ def test_scope_lines_name_every_category_and_slice() -> None:
     ]
 
 
-def test_every_line_of_the_layouts_is_a_figure_that_evaluate_gives(tmp_path: Path) -> None:
-    rows = [replace(row, slice="dual-use") for row in random_rows(tmp_path, 2)]
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> protocols.Figures:
+    """Every figure of two rows, which are also their own calibration rows and ten times a gallery."""
+    rows = [
+        replace(row, slice="dual-use", category="hate", safe_boxes=(Box("a king", 0, 0, 1, 1),))
+        for row in random_rows(tmp_path_factory.mktemp("rows"), 2)
+    ]
+    space = Lorentz(1.0)
     parts = {
-        name: Lorentz(1.0).lift(distance * torch.eye(2))
+        name: space.lift(distance * torch.eye(2))
         for name, distance in zip(protocols.CLASSES, (0.3, 0.5, 0.7, 0.9), strict=True)
     }
-    figures = protocols.evaluate(Quadruplet(**parts), rows, space=Lorentz(1.0), bounds=sample_bounds())
-    for layout, count in ((report.MAIN, 39), (report.HEADLINE, 8)):
+    points = protocols.labelled(Quadruplet(**parts), rows)
+    kings = ClassPoints(("a king", "an owl"), torch.eye(2))
+    return figures_of(
+        points,
+        rows,
+        space=space,
+        bounds=sample_bounds(),
+        calibration=points,
+        galleries={"a/b": points.take(torch.tensor([0, 1] * 5))},
+        zero_shot={"subject": kings, "things": kings},
+    )
+
+
+def test_every_line_of_the_layouts_is_a_figure(full: protocols.Figures) -> None:
+    columns = [report.Column("model", full)]
+    for layout, count in (
+        (report.MAIN, 66),
+        (report.HEADLINE, 8),
+        (report.gallery_lines(columns), 4),
+        (report.category_lines(columns), 8),
+    ):
         lines = [line for section in layout.values() for line in section]
         assert len(lines) == count
         keys = {key for line in lines for key in (line.key, line.redirected) if key is not None}
-        assert keys - figures.keys() == set()
+        assert keys - full.keys() == set()
+
+
+def test_safeground_stands_beside_chance_and_below_utility(full: protocols.Figures) -> None:
+    text = report.markdown([report.Column("model", full)])
+    assert "| GS all four queries (chance 8.3 %) | 0.0 % |" in text
+    assert "| subject, by chance | 50.0 % |" in text
+    assert text.index("R@1") < text.index("zero-shot") < text.index("P_t_s")
+
+
+def test_a_table_with_safeground_says_that_damage_raises_it(full: protocols.Figures) -> None:
+    columns = [report.Column("model", full)]
+    assert report.markdown(columns).endswith(f" |\n\n{report.SAFEGROUND_NOTE}\n")
+    assert report.SAFEGROUND_NOTE in " ".join(printed(report.table(columns)))
+    for other in ([report.Column("model", {SAFE_KEY: 0.5})], [report.Column("model", FIGURES)]):
+        assert "Random embeddings" not in report.markdown(other)
+    assert "Random embeddings" not in report.markdown(columns, report.HEADLINE)
+
+
+def test_two_models_fit_into_80_characters(full: protocols.Figures) -> None:
+    """Nothing is cut, and only a heading may take a second line."""
+    stream = io.StringIO()
+    columns = [report.Column("world-hysac-ordered", full)] * 2
+    layout = {**report.MAIN, **report.category_lines(columns)}
+    Console(file=stream, width=80).print(report.table(columns, layout))
+    lines = stream.getvalue().splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert "…" not in stream.getvalue()
+    labels = [line.label for section in layout.values() for line in section]
+    found = [" ".join(line.split()) for line in lines]
+    assert [label for label in labels if not any(line.startswith(label) for line in found)] == []
+
+
+def test_lines_of_galleries_and_categories_are_those_that_occur(full: protocols.Figures) -> None:
+    """The gallery's name has a slash."""
+    columns = [report.Column("model", full)]
+    assert list(report.gallery_lines(columns)) == ["Unsafe query in a/b: harmful first hit ↓"]
+    section = report.category_lines(columns)["Within a category, image to text: harmful first hit ↓"]
+    assert [line.label for line in section] == ["hate, raw", "hate, redirected"]
+    assert report.gallery_lines([report.Column("model", {})]) == {}
