@@ -2,6 +2,7 @@
 
     python -m benchmarks.shipped_models                     # seeds 0 1 2; on 2 cores about an hour
     python -m benchmarks.shipped_models --ship 0            # and copy seed 0 into the package
+    python -m benchmarks.shipped_models --calibrate         # only calibrate the models in the package anew
 
 Runs are kept in runs/shipped and go on where they stopped. Nothing here looks at a test split before the end:
 settings were chosen on `validation`, bounds come from `calibration`, landings from `validation`.
@@ -20,11 +21,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
+from hyperaware.calibrate import calibrate
 from hyperaware.data.folder import read_folder
 from hyperaware.evaluation.report import MAIN, Column, markdown, scope_lines
 from hyperaware.evaluation.runs import Run, mean_and_spread, measurement, read_run
 from hyperaware.models.card import card
-from hyperaware.models.pretrained import SHIPPED, load, save, shipped_folder
+from hyperaware.models.pretrained import SHIPPED, load, load_folder, save, shipped_folder
 from hyperaware.moderation import bounds as bounds_module
 from hyperaware.recipes import measure_bounds, read_recipe
 from hyperaware.world import export
@@ -47,7 +49,16 @@ def main() -> None:
     parser.add_argument(
         "--ship", type=int, metavar="SEED", help="copy the models of this seed into the package"
     )
+    parser.add_argument(
+        "--calibrate", action="store_true", help="only calibrate the models in the package anew"
+    )
     arguments = parser.parse_args()
+    if arguments.calibrate:
+        for recipe in SHIPPED:
+            if load(recipe).space.has_root:
+                add_calibration(recipe, arguments.runs / "world-cache")
+                write_checksums(shipped_folder(recipe))
+        return
     train_all(arguments.seeds, arguments.runs, jobs=arguments.jobs)
     runs = [
         measured(recipe, seed, split, arguments.runs)
@@ -139,14 +150,33 @@ def ship(recipe: str, seed: int, runs: Path) -> None:
             validation=read_folder(cache / "validation-0-600"),
         )
         bounds.save(folder)
+        add_calibration(recipe, cache)
+        bounds = bounds_module.load(folder)
     rows = read_folder(cache / f"test-0-{TESTS['test']}")
     figures = measurement(shipped, rows, data="world:test", bounds=bounds).run.figures
     keys = [line.key for lines in MAIN.values() for line in lines if line.key in figures]
     shown = {f"{key} (world:test)": figures[key] for key in keys}
     (folder / "README.md").write_text(card(shipped, figures=shown))
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())
-    ]
+    write_checksums(folder)
+
+
+def add_calibration(recipe: str, cache: Path) -> None:
+    """Write `calibration.json` of a shipped model and its bounds, which keep their landings, together.
+
+    Together, because the last digit of a root distance depends on the machine, and the two must agree.
+    """
+    folder = shipped_folder(recipe)
+    rows = export(cache / "calibration-0-1000", count=1000, split="calibration")
+    earlier = bounds_module.load(folder)
+    made = calibrate(load_folder(folder), rows, domain_by="slice", bounds=earlier)
+    made.bounds.save(folder)
+    made.calibration.save(folder)
+
+
+def write_checksums(folder: Path) -> None:
+    """Name every file of a shipped model, but the list itself, with its checksum."""
+    files = [path for path in sorted(folder.iterdir()) if path.name != "SHA256SUMS"]
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
     (folder / "SHA256SUMS").write_text("".join(lines))
 
 

@@ -10,7 +10,10 @@ import hyperaware
 from hyperaware.errors import ModelError
 from hyperaware.models import pretrained
 from hyperaware.models.pretrained import DEFAULT, SHIPPED, load, shipped_folder
-from hyperaware.moderation import bounds
+from hyperaware.moderation import bounds, calibration
+from hyperaware.moderation.categories import CalibratedScorer
+from hyperaware.moderation.concepts import Concepts, Scorer
+from hyperaware.world import CATEGORIES
 
 HYPERBOLIC = ("world-hysac", "world-hysac-ordered")
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "README.md", "SHA256SUMS"}
@@ -37,7 +40,7 @@ def test_each_is_loaded_and_encodes(name: str) -> None:
 def test_each_folder_is_whole_and_every_file_in_it_is_checked(name: str) -> None:
     folder = shipped_folder(name)
     files = {path.name for path in folder.iterdir()}
-    assert files == FILES | ({"bounds.json"} if name in HYPERBOLIC else set())
+    assert files == FILES | ({"bounds.json", "calibration.json"} if name in HYPERBOLIC else set())
     sums = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
     assert sums.keys() == files - {"SHA256SUMS"}
     for file, expected in sums.items():
@@ -75,6 +78,24 @@ def test_the_bounds_are_of_this_model(name: str) -> None:
         safe, unsafe = (getattr(found, f"{safety}_{modality}") for safety in ("safe", "unsafe"))
         assert safe.median < found.limit[modality] < unsafe.median
         assert safe.median < found.trigger[modality] <= unsafe.median
+
+
+@pytest.mark.parametrize("name", HYPERBOLIC)
+def test_the_calibration_speaks_of_these_bounds(name: str) -> None:
+    folder, model = shipped_folder(name), load(name)
+    own = bounds.load(folder, model_fingerprint=model.fingerprint)
+    found = calibration.load(folder, bounds=own)
+    assert found is not None
+    assert (folder / calibration.FILE_NAME).stat().st_size < 50_000
+    assert found.data_fingerprint == own.data_fingerprint
+    categories = CalibratedScorer(Scorer(model, Concepts.of(model)), found).categories
+    assert categories == set(CATEGORIES), "the prompts were edited: calibrate the shipped models again"
+    for modality in bounds.MODALITIES:
+        promise = found.of(modality).thresholds.false_positive
+        assert promise.low < 0.05 < promise.high
+        assert set(found.of(modality).domains) == {"dual-use"}
+        assert found.probability(own.limit[modality], modality=modality) < 0.05
+        assert found.probability(getattr(own, f"unsafe_{modality}").median, modality=modality) > 0.95
 
 
 def test_the_default_orders_the_four_classes() -> None:
