@@ -39,6 +39,8 @@ PARTS = ("train", "validation", "calibration")
 
 Report = Callable[[dict[str, Any]], None]
 Progress = Callable[[str, int, int], None]
+Read = Callable[..., Examples]
+"""`Examples`, or what gives the same."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,14 @@ def run(
     seed: int = 0,
     report: Report = lambda line: None,
     progress: Progress = lambda what, done, total: None,
+    read: Read = Examples,
 ) -> Made:
     """Make the recipe's model in `folder`, with bounds measured on its calibration rows.
 
     A row whose picture cannot be read is left out, and named in what is returned. `world` is where slices of
     the embedded world are exported to and found again. After an interruption it goes on from the last
-    checkpoint. `report` gets each line of the log, `progress` each step of what comes before.
+    checkpoint. `report` gets each line of the log, `progress` each step of what comes before. `read` may keep
+    what it has decoded for another run on the same rows.
     """
     rows = {part: rows_of(getattr(recipe, part), world, progress) for part in PARTS}
     model = _start(recipe, rows["train"], seed)
@@ -170,7 +174,7 @@ def run(
         "data": fingerprint(rows["train"]),
     }
     examples = {
-        part: Examples(part_rows, model=model, progress=lambda done, total: progress("read", done, total))
+        part: read(part_rows, model=model, progress=lambda done, total: progress("read", done, total))
         for part, part_rows in rows.items()
     }
     result = fit(
@@ -185,12 +189,12 @@ def run(
     finished = load(folder)
     if finished.space.has_root:
         good = {part: examples[part].rows for part in ("calibration", "validation")}
-        measure_bounds(finished, **good).save(folder)
+        measure_bounds(finished, **good, read=read).save(folder)
     return Made(result, {path: why for each in examples.values() for path, why in each.failed})
 
 
 def measure_bounds(
-    model: DualEncoder, *, calibration: list[Row], validation: list[Row]
+    model: DualEncoder, *, calibration: list[Row], validation: list[Row], read: Read = Examples
 ) -> bounds_module.Bounds:
     """Triggers and limits from the calibration rows, landings chosen on the validation rows.
 
@@ -199,7 +203,7 @@ def measure_bounds(
     """
     points = {}
     for part, rows in (("calibration", calibration), ("validation", validation)):
-        examples = Examples(rows, model=model)
+        examples = read(rows, model=model)
         if examples.failed:
             raise DataError(f"{len(examples.failed)} {part} pictures cannot be read: {examples.failed[:3]}.")
         points[part] = embed(model, examples)

@@ -4,7 +4,24 @@ from typing import Annotated
 
 import typer
 
-from hyperaware.cli import demo, edit, evaluate, index, listing, search, train, world
+from hyperaware.cli import (
+    audit,
+    calibrate,
+    compare,
+    demo,
+    edit,
+    evaluate,
+    index,
+    keys,
+    listing,
+    models,
+    moderate,
+    policy,
+    search,
+    serve,
+    train,
+    world,
+)
 from hyperaware.cli.group import Verbs, example
 
 __all__ = ["app"]
@@ -33,10 +50,23 @@ app.command(
 )(train.bounds)
 app.command(
     epilog=example(
+        "hyperaware calibrate runs/mine --data my-calibration --false-positive-rate 0.02",
+        "hyperaware calibrate world-hysac-ordered --check --data new-safe-rows",
+    )
+)(calibrate.calibrate)
+app.command(
+    epilog=example(
         "hyperaware evaluate world world-hysac-ordered --data world:test --plots plots",
         "hyperaware evaluate runs/a-0 runs/a-1 runs/a-2 --seed-runs --data my-test --out figures.json",
     )
 )(evaluate.evaluate)
+app.command(
+    epilog=example(
+        "hyperaware compare --seeds 1 --steps 200 --studies none --out runs/quick",
+        "hyperaware compare --methods clip,hysac,my-recipe.toml --data my-data --out runs/mine",
+        "hyperaware compare runs/quick runs/mine",
+    )
+)(compare.compare)
 app.add_typer(edit.app, name="edit")
 app.add_typer(index.app, name="index")
 app.command(
@@ -48,6 +78,31 @@ app.command(
 app.command(epilog=example("hyperaware traverse world-hysac-ordered picture.png --pool my-data"))(
     search.traverse
 )
+app.command(
+    epilog=example(
+        'hyperaware moderate world-hysac-ordered --text "a deadly axe" --image picture.png',
+        "hyperaware moderate world-hysac-ordered --jsonl items.jsonl --json",
+    )
+)(moderate.moderate)
+app.command(
+    epilog=example("hyperaware explain world-hysac-ordered --image picture.png --pool my-data --out map.png")
+)(moderate.explain)
+app.command(
+    epilog=example(
+        "hyperaware serve --demo",
+        "hyperaware serve --index my-index --policy policy.toml --host 0.0.0.0 --port 8080",
+    )
+)(serve.serve)
+app.add_typer(policy.app, name="policy")
+app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
+app.command(
+    epilog=example(
+        "hyperaware download hf:openai/clip-vit-base-patch32",
+        "hyperaware download hf:aimagelab/HySAC --accept-license cc-by-nc-4.0",
+    )
+)(models.download)
+app.add_typer(models.app, name="import")
 app.command("list", epilog=example("hyperaware list models"))(listing.show)
 
 

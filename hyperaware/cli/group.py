@@ -23,6 +23,7 @@ FAILED, WRONG_USE, BAD_INPUTS, DRIFTED, INTERRUPTED = 1, 2, 3, 4, 130
 GO_ON = {
     "world": "The pictures that were written stay: the same command goes on from there.",
     "train": "A checkpoint was written: the same command goes on from there.",
+    "compare": "Finished models stay: the same command goes on from the last checkpoints.",
     "index": "Every batch that was finished is in the index: the same command goes on from there.",
     "demo": "What was written stays: the same command goes on from there.",
 }

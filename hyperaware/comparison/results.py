@@ -15,7 +15,7 @@ from hyperaware.errors import ConfigError
 from hyperaware.evaluation.runs import Run, Spread, spread_of
 from hyperaware.moderation.bounds import Bounds
 
-__all__ = ["Comparison", "Entry", "Retrieved", "ShownItem", "Study", "Variant"]
+__all__ = ["Comparison", "Entry", "Retrieved", "ShownItem", "Side", "Study", "Variant"]
 
 Side = Literal["safe", "unsafe"]
 
