@@ -183,16 +183,7 @@ class Searcher:
         if verdict.action not in ("review", "block"):
             points, after, step = self._moved(points, before, verdict, modality, target)
             steps.append(step)
-            page = self.store.search(
-                points,
-                k=k + 1,
-                modality=target,
-                max_score=shown.max_score[target],
-                max_categories=shown.max_categories,
-                offset=offset,
-                ids=filters.ids,
-                folder=filters.folder,
-            )[0]
+            page = self._page(points, shown, target, filters, k=k + 1, offset=offset)
             more = len(page) > k
             hits = tuple(_found(hit, target, shown, blurred=verdict.blurred) for hit in page[:k])
             steps.append(_searched(hits, k, target, shown))
@@ -209,6 +200,21 @@ class Searcher:
             offset=offset,
             more=more,
         )
+
+    def _page(
+        self, points: Tensor, shown: ItemFilter, target: Modality, filters: Filters, *, k: int, offset: int
+    ) -> list[Hit]:
+        (page,) = self.store.search(
+            points,
+            k=k,
+            modality=target,
+            max_score=shown.max_score[target],
+            max_categories=shown.max_categories,
+            offset=offset,
+            ids=filters.ids,
+            folder=filters.folder,
+        )
+        return page
 
     def item(self, id: str, *, role: str | None = None) -> Found | None:
         """The item, as the role may see it; None for one that it may not see, as for one that is not there.

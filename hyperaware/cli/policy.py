@@ -81,6 +81,7 @@ def explain(
     not let through.
     """
     from hyperaware.catalogue import own_bounds
+    from hyperaware.geometry.space import space_from_config
     from hyperaware.models.pretrained import DEFAULT, load
     from hyperaware.moderation.policy import Policy
 
@@ -91,7 +92,8 @@ def explain(
     bounds = own_bounds(loaded)
     if bounds is None:
         raise ConfigError(f"the model {loaded.name} has no root distances, so no query can be judged by it.")
-    score = float(loaded.space.root_distance(loaded.encode_text(text)))
+    space = space_from_config(loaded.space.config())  # a learned curvature would bring its gradient along
+    score = float(space.root_distance(loaded.encode_text(text)))
     bound = bounds.trigger["text"]
     verdict = policy.judge(score, modality="text", bounds=bounds, role=role, categories=categories)
     findings = policy.findings(score, bound=bound, modality="text", role=role, categories=categories)

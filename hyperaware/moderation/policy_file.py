@@ -62,7 +62,7 @@ def _text(path: Path) -> str:
     text = data.decode("utf-8")
     for number, line in enumerate(text.split("\n"), start=1):
         if len(line) > LONGEST_LINE:
-            raise ValueError(f"it is longer than {LONGEST_LINE} characters (at line {number})")
+            raise ValueError(f"a line is longer than {LONGEST_LINE} characters (at line {number})")
     return text
 
 

@@ -28,14 +28,16 @@ def test_items_come_back_bit_for_bit_after_reopening_too(
 ) -> None:
     items = [
         picture("a.png", points(space, 1)[0], score=0.1 + 0.2, caption="ein Häschen 🐇"),
+        picture("d.png", points(space, 1)[0], categories={"self-harm/intent": 0.1 + 0.2, "Gräuel": 1.0}),
+        picture("e.png", points(space, 1)[0], categories={}),
         picture("b.png", points(space, 1, seed=1)[0], score=None),
         failed("c.png"),
         replace(picture("t", points(space, 1, seed=2)[0]), id=item_id("t", "text"), modality="text"),
     ]
     store.add(items)
     for _ in range(2):
-        assert [same(item, store.get(item.id)) for item in items] == [True] * 4
-        assert store.count == 4
+        assert [same(item, store.get(item.id)) for item in items] == [True] * 6
+        assert store.count == 6
         store.close()
         store = open_store(create=False)
     assert store.get("unknown") is None
@@ -94,6 +96,81 @@ def test_an_item_that_fails_later_is_found_no_more(store: Store, space: Space) -
     store.add([failed("a.png")])
     assert store.search(vector[None], k=1, modality="image", max_score=None) == [[]]
     assert same(failed("a.png"), store.get(item_id("a.png")))
+
+
+# -- categories ------------------------------------------------------------------------------------------
+
+
+def test_an_item_by_id_is_under_the_limits_too(store: Store, space: Space) -> None:
+    (vector,) = points(space, 1)
+    text = replace(picture("t", vector, score=0.5), id=item_id("t", "text"), modality="text")
+    store.add(
+        [
+            picture("a", vector, score=0.5, categories={"violence": 0.5}),
+            picture("b", vector, score=None, categories={"violence": 0.2}),
+            picture("c", vector, score=0.2),
+            failed("d"),
+            text,
+        ]
+    )
+
+    def seen(image: float | None, text: float | None, categories: dict[str, float]) -> str:
+        limits = {"image": image, "text": text}
+        ids = {name: item_id(name, "text" if name == "t" else "image") for name in "abcdt"}
+        return "".join(
+            name
+            for name, id in ids.items()
+            if store.get(id, max_score=limits, max_categories=categories) is not None
+        )
+
+    assert seen(0.5, 0.5, {}) == "act"
+    assert seen(0.49, None, {}) == "ct"
+    assert seen(None, 0.4, {}) == "abc"
+    assert seen(float("inf"), float("inf"), {}) == "act"
+    assert seen(None, None, {"violence": 0.5}) == "ab"
+    assert seen(None, None, {"violence": 0.49}) == "b"
+    assert seen(0.5, 0.5, {"hate": 1.0}) == ""
+    assert seen(float("nan"), float("nan"), {}) == ""
+
+
+def test_categories_are_recorded_only_where_the_vector_is_the_same(store: Store, space: Space) -> None:
+    one, two = points(space, 2)
+    old = [picture(name, one, score=0.1, caption=name) for name in ("stays", "changes", "goes")]
+    store.add(old)
+    store.add([picture("changes", two)])
+    store.remove([item_id("goes")])
+    before = store.status().generation
+    scored = [replace(item, categories={"hate": 0.25}, caption="other", score=0.9) for item in old]
+    assert store.record_categories(scored) == 1
+    assert same(replace(old[0], categories={"hate": 0.25}), store.get(item_id("stays")))
+    assert same(picture("changes", two), store.get(item_id("changes")))
+    assert store.get(item_id("goes")) is None
+    assert store.status().generation > before
+    (hits,) = store.search(one[None], k=9, modality="image", max_score=None, max_categories={"hate": 0.25})
+    assert [hit.path for hit in hits] == ["stays"]
+
+
+def test_other_concepts_forget_all_categories(store: Store, open_store: Open, space: Space) -> None:
+    """And a process that still computes by the old ones is refused, with everything that it wants to add."""
+    (vector,) = points(space, 1)
+    store.bind_concepts("concepts-1")
+    store.add([picture("a", vector, categories={"hate": 0.0})])
+    other = open_store()
+    assert other.status().concepts == "concepts-1"
+    other.bind_concepts("concepts-1")
+    assert other.contents("image")[item_id("a")].categorised
+    other.bind_concepts("concepts-2")
+    assert not store.contents("image")[item_id("a")].categorised
+    limited = {"modality": "image", "max_score": None, "max_categories": {"hate": 1.0}}
+    assert store.search(vector[None], k=1, **limited) == [[]]
+    late = picture("b", vector, categories={"hate": 0.0})
+    for add in (store.add, store.record_categories):
+        with pytest.raises(StoreError, match=r"concepts-1.*concepts-2.*run it again"):
+            add([late])
+    assert store.get(late.id) is None
+    other.add([late])
+    assert other.search(vector[None], k=1, **limited)[0][0].path == "b"
+    assert open_store().status().concepts == "concepts-2"
 
 
 # -- identity --------------------------------------------------------------------------------------------

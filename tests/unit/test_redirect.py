@@ -41,6 +41,11 @@ def test_only_what_is_above_the_trigger_moves_and_lands_at_the_landing() -> None
     assert torch.equal(result.points[0], queries[0])
 
 
+def test_who_has_judged_the_queries_says_which_move() -> None:
+    result = redirected(at(0.4, 0.6, 0.2), triggered=torch.tensor([True, False, True]))
+    assert result.root_distance_after.tolist() == pytest.approx([0.3, 0.6, 0.2])
+
+
 def test_strength_says_how_much_of_the_way_is_gone() -> None:
     """From 0.6 towards 0.3: a third of the way is 0.5, half is 0.45."""
     assert float(redirected(at(0.6), strength=1 / 3).root_distance_after) == pytest.approx(0.5)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,80 @@ def test_another_schema_is_refused(file: Path, raw: sqlite3.Connection) -> None:
     raw.execute("PRAGMA user_version = 3")
     with pytest.raises(StoreError, match="schema version 3, but this hyperaware reads 2"):
         opened(file.parent)
+
+
+# The tables of the first release, as they were.
+SCHEMA_1 = """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value);
+    CREATE TABLE items (
+        key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, path TEXT NOT NULL, modality TEXT NOT NULL,
+        caption TEXT, content_hash TEXT, vector BLOB, score REAL, state TEXT NOT NULL, reason TEXT,
+        added REAL NOT NULL, updated REAL NOT NULL,
+        CHECK (modality IN ('image', 'text')),
+        CHECK ((state = 'failed') = (vector IS NULL)),
+        CHECK ((state = 'ok') = (score IS NOT NULL)),
+        CHECK (state IN ('ok', 'unscored') OR (state = 'failed' AND reason IS NOT NULL))
+    );
+    INSERT INTO meta VALUES
+        ('model_fingerprint', 'm'), ('space', '{"curv": 1.0, "name": "lorentz"}'), ('dimension', 2),
+        ('root', NULL), ('generation', 7);
+    INSERT INTO items VALUES
+        (1, 'a', 'a.png', 'image', 'A', NULL, x'0000003F00000000', 0.5, 'ok', NULL, 0, 0),
+        (2, 'b', 'b.png', 'image', NULL, NULL, NULL, NULL, 'failed', 'truncated: cut', 0, 0);
+    PRAGMA application_id = 1213808983;
+    PRAGMA user_version = 1;
+"""
+
+
+@pytest.mark.parametrize("opened_before", [0, 1])
+def test_an_index_of_the_first_release_opens_and_its_items_have_no_categories(
+    tmp_path: Path, opened_before: int
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as database:
+        database.executescript(SCHEMA_1)
+    for _ in range(opened_before):
+        opened(tmp_path).close()
+    query = torch.tensor([[0.5, 0.0]])
+    with opened(tmp_path) as store:
+        assert store.count == 2
+        (hits,) = store.search(query, k=9, modality="image", max_score=0.5)
+        assert [(hit.path, hit.caption, hit.categories) for hit in hits] == [("a.png", "A", None)]
+        limit = {"violence": 1.0}
+        assert store.search(query, k=9, modality="image", max_score=0.5, max_categories=limit) == [[]]
+        assert store.get("a", max_score={"image": None}, max_categories=limit) is None
+        item = store.get("a")
+        assert item is not None
+        store.bind_concepts("c")
+        assert store.record_categories([replace(item, categories={"violence": 1.0})]) == 1
+        assert len(store.search(query, k=9, modality="image", max_score=0.5, max_categories=limit)[0]) == 1
+
+
+def test_an_index_of_another_model_is_not_brought_up_to_date(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as database:
+        database.executescript(SCHEMA_1)
+    with pytest.raises(StoreError, match="built by model m"):
+        SQLiteStore(tmp_path, space=Lorentz(1.0), model_fingerprint="other")
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert len(database.execute("PRAGMA table_info(items)").fetchall()) == 12
+
+
+@pytest.mark.parametrize("damage", ["no JSON", "[]", '{"hate": 2}', '{"hate": "0"}', '{"hate": NaN}', "0"])
+def test_damaged_categories_are_none_under_a_limit_and_are_found(
+    file: Path, raw: sqlite3.Connection, damage: str
+) -> None:
+    raw.execute("UPDATE items SET categories = ? WHERE id = '007'", (damage,))
+    query = torch.zeros(1, 64)
+    with opened(file.parent) as store:
+        limits = {"max_score": None, "max_categories": {"hate": 1.0}}
+        assert store.search(query, k=9, modality="image", **limits) == [[]]
+        (hits,) = store.search(query, k=999, modality="image", max_score=None)
+        assert {hit.categories for hit in hits} == {None}
+        assert store.get("007", max_score={"image": None}, max_categories={"hate": 1.0}) is None
+        (problem,) = store.verify()
+        assert problem.startswith("007.png: the row cannot be read")
+        with pytest.raises(StoreError, match="row of item '007' is damaged"):
+            store.get("007")
 
 
 def test_every_commit_reaches_the_disk(tmp_path: Path) -> None:
@@ -144,6 +219,12 @@ def test_the_database_itself_refuses_states_that_contradict_themselves(
         {"state": "failed", "reason": "cut", "vector": torch.ones(3)},
         {"state": "safe", "vector": torch.ones(3)},
         {"state": "unscored", "vector": torch.ones(3), "modality": "video"},
+        {"state": "failed", "reason": "cut", "categories": {"hate": 0.5}},
+        {"state": "unscored", "vector": torch.ones(3), "categories": {"hate": 1.5}},
+        {"state": "unscored", "vector": torch.ones(3), "categories": {"hate": float("nan")}},
+        {"state": "unscored", "vector": torch.ones(3), "categories": {"hate": True}},
+        {"state": "unscored", "vector": torch.ones(3), "categories": {"": 0.5}},
+        {"state": "unscored", "vector": torch.ones(3), "categories": [0.5]},
     ],
 )
 def test_items_that_contradict_themselves_cannot_be_made(fields: dict) -> None:
