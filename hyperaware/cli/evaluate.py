@@ -22,6 +22,30 @@ __all__ = ["evaluate"]
 
 WORLD_COUNT = 500
 
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help="Figures of this protocol only; see `hyperaware list protocols`. May be repeated. "
+        "[default: all that what was given allows]",
+    ),
+]
+Calibration = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER|world:SPLIT",
+        help="Rows of split `calibration` of a folder, or rows of the world: for `classification`.",
+    ),
+]
+Gallery = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FOLDER|world:SPLIT",
+        help="Other rows for unsafe queries to search: for `real-unsafe`. May be repeated.",
+    ),
+]
+
 
 def evaluate(
     models: Annotated[
@@ -33,29 +57,9 @@ def evaluate(
     count: Annotated[
         int | None, typer.Option(help="Rows to take. [default: a whole folder, 500 of the world]", min=1)
     ] = None,
-    protocols: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--protocol",
-            metavar="NAME",
-            help="Figures of this protocol only; see `hyperaware list protocols`. May be repeated. "
-            "[default: all that what was given allows]",
-        ),
-    ] = None,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER|world:SPLIT",
-            help="Rows of split `calibration` of a folder, or rows of the world: for `classification`.",
-        ),
-    ] = None,
-    gallery: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FOLDER|world:SPLIT",
-            help="Other rows for unsafe queries to search: for `real-unsafe`. May be repeated.",
-        ),
-    ] = None,
+    protocols: Protocols = None,
+    calibration: Calibration = None,
+    gallery: Gallery = None,
     seed_runs: Annotated[
         bool,
         typer.Option("--seed-runs", help="Models of one name are runs of one recipe: give mean and spread."),
@@ -81,14 +85,7 @@ def evaluate(
     with Bars() as bars:
         cache = world_cache(world)
         rows = named_rows(data, count, of_world=WORLD_COUNT, cache=cache, bars=bars)
-        others = _Others(
-            calibration=None if calibration is None else _calibration_rows(calibration, cache, bars),
-            galleries={
-                _gallery_name(name): named_rows(name, None, of_world=WORLD_COUNT, cache=cache, bars=bars)
-                for name in gallery or []
-            },
-        )
-        _require_apart(rows, others)
+        others = _other_rows(rows, calibration, gallery or [], cache, bars)
         measured = [_measure(model, rows, data, others, bars) for model in loaded]
     if protocols:
         measured = [(_only(measurement, protocols), bounds) for measurement, bounds in measured]
@@ -129,16 +126,30 @@ def _require_possible(
             raise ConfigError(f"{name} needs {option}, for example {option} {example}.")
 
 
+def _other_rows(
+    rows: Sequence["Row"], calibration: str | None, galleries: Sequence[str], cache: Path, bars: Bars
+) -> _Others:
+    """The rows that the options name, once it is sure that none of them is measured too."""
+    names = [data if data.startswith(OF_WORLD) else Path(data).absolute().name for data in galleries]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"two galleries have one name: {', '.join(names)}. Rename a folder.")
+    others = _Others(
+        calibration=None if calibration is None else _calibration_rows(calibration, cache, bars),
+        galleries={
+            name: named_rows(data, None, of_world=WORLD_COUNT, cache=cache, bars=bars)
+            for name, data in zip(names, galleries, strict=True)
+        },
+    )
+    _require_apart(rows, others)
+    return others
+
+
 def _calibration_rows(data: str, cache: Path, bars: Bars) -> list["Row"]:
     if data.startswith(OF_WORLD):
         return named_rows(data, None, of_world=WORLD_COUNT, cache=cache, bars=bars)
     from hyperaware.data.folder import read_folder
 
     return read_folder(Path(data), split="calibration")
-
-
-def _gallery_name(data: str) -> str:
-    return data if data.startswith(OF_WORLD) else Path(data).absolute().name
 
 
 def _require_apart(rows: Sequence["Row"], others: _Others) -> None:

@@ -48,6 +48,7 @@ def test_protocols_are_chosen_by_name(workplace: Path) -> None:
         (["--protocol", "loss-ablation"], "is a study that trains models"),
         (["--protocol", "classification"], "classification needs --calibration"),
         (["--protocol", "real-unsafe"], "real-unsafe needs --gallery"),
+        (["--gallery", "a/x", "--gallery", "b/x"], "two galleries have one name: x, x"),
         (["--gallery", "DATA"], "12 of 12 rows of data are among those of --data"),
     ],
 )
