@@ -94,7 +94,13 @@ def small_comparison(folder: Path) -> Comparison:
     )
     return Comparison(
         settings={"seeds": 2, "note": "<script>alert('settings')</script>"},
-        manifest={"command": "hyperaware compare"},
+        manifest={
+            "command": ["hyperaware", "compare", "--out", "runs/<table>"],
+            "cells": {
+                "uwm-seed0": {"contender": "uwm", "seed": 0, "failed": "a <reason>"},
+                "clip-seed0": {"contender": "clip", "seed": 0},
+            },
+        },
         data="world:test",
         rows=ROWS,
         entries=tuple(entries.values()),

@@ -49,7 +49,7 @@ def write_report(comparison: Comparison, path: Path) -> Path:
     pictures, queries = _searches(comparison)
     page = _template().render(
         comparison=comparison,
-        first=comparison.entries[0].runs[0],
+        **_making(comparison),
         seeds=max(len(entry.runs) for entry in comparison.entries),
         level=round(100 * LEVEL),
         resamples=RESAMPLES,
@@ -73,6 +73,23 @@ def write_report(comparison: Comparison, path: Path) -> Path:
     with whole(path) as partial:
         partial.write_text(page, encoding="utf-8")
     return path
+
+
+def _making(comparison: Comparison) -> dict[str, Any]:
+    """How it was made, by the manifest or else by the first run; and which models could not be made."""
+    first, manifest = comparison.entries[0].runs[0], comparison.manifest
+    cells = manifest.get("cells", {}).values()
+    return {
+        "first": first,
+        "command": " ".join(manifest.get("command", first.command)),
+        "machine": manifest.get("machine", first.machine),
+        "versions": {**first.versions, **manifest.get("versions", {})},
+        "failures": [
+            f"{told['contender']}, seed {told['seed']}: {told['failed']}"
+            for told in cells
+            if "failed" in told
+        ],
+    }
 
 
 def _template() -> Any:

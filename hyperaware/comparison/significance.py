@@ -42,13 +42,14 @@ class Standing:
 
 
 def standing(entries: Sequence[Entry], figure: Figure, *, lower_is_better: bool) -> Standing | None:
-    """Who is best; None where fewer than two methods have the figure, or it is no mean over rows.
+    """Who is best; None where fewer than two methods have the figure, or one of them without its outcomes.
 
     Raises:
         DataError: see `outcomes_of`; or other rows ask in one entry than in another.
     """
-    found = {entry.name: values for entry in entries if (values := outcomes_of(entry, figure)) is not None}
-    if len(found) < 2:
+    having = [entry for entry in entries if figure.spread(entry) is not None]
+    found = {entry.name: values for entry in having if (values := outcomes_of(entry, figure)) is not None}
+    if len(found) < 2 or len(found) < len(having):
         return None
     columns = _asked(found, figure)
     sign = -1 if lower_is_better else 1

@@ -97,6 +97,12 @@ def test_safe_clip_and_safer_clip() -> None:
     assert verdict("safer-clip-keeps-utility", comparison(kept, SAFER_CLIP)).verdict == "not reproduced"
 
 
+def test_a_lead_that_can_be_chance_does_not_count() -> None:
+    """One row of 40 less than CLIP, in every condition but zero-shot, which is better."""
+    near = method("safe-clip", zero_shot=0.7, safe=0.875, aware=0.875, harmful=0.5, twin=0.3)
+    assert verdict("safe-clip-loses-utility", comparison(CLIP, near)).verdict == "not reproduced"
+
+
 def test_uwm_has_to_be_cheap_and_to_help() -> None:
     id = "uwm-needs-no-training"
     assert verdict(id, comparison(CLIP, SAFE_CLIP, UWM)).verdict == "reproduced"

@@ -103,6 +103,15 @@ def test_what_is_data_is_escaped(compared: Comparison, tmp_path: Path) -> None:
     assert "<script" not in text
     assert text.count("$x_1$") > 10
     assert "alert(&#39;settings&#39;)" in text
+    drawn = re.sub('aria-label="[^"]*"', "", charts.histograms(changed.entries))
+    assert "$x_1$" in drawn
+
+
+def test_what_could_not_be_made_is_said_at_the_top(page: str) -> None:
+    top, rest = page.split('<section id="summary">')
+    assert "<li>uwm, seed 0: a &lt;reason&gt;</li>" in top
+    assert top.count("<li>") - top.count('<li><a href="#') == 1
+    assert "hyperaware compare --out runs/&lt;table&gt;" in rest
 
 
 def test_the_same_comparison_gives_the_same_bytes(page: str, compared: Comparison, tmp_path: Path) -> None:

@@ -89,3 +89,9 @@ def test_figures_without_outcomes_have_no_standing() -> None:
     assert standing(entries, Figure("", "auroc"), lower_is_better=False) is None
     assert gap(*entries, Figure("", "auroc")) is None
     assert standing([entry("alone", {"found": [1.0]})], FIGURE, lower_is_better=False) is None
+
+
+def test_none_is_called_best_while_the_outcomes_of_one_are_missing() -> None:
+    known = [entry("one", {"found": [0.0] * MANY}), entry("two", {"found": [1.0] * MANY})]
+    assert standing([*known, entry("unknown", {"found": 1.0})], FIGURE, lower_is_better=False) is None
+    assert standing([*known, entry("without", {})], FIGURE, lower_is_better=False) is not None
