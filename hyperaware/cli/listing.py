@@ -47,13 +47,31 @@ def names(kind: Kind) -> dict[str, str]:
 
 
 def _models() -> dict[str, str]:
-    """What lies in the package, without the seconds that loading torch takes."""
+    """What lies in the package, then what is known or cached, without the seconds that torch takes."""
     found = {}
     for path in sorted((PACKAGE / "shipped").glob("*/config.json")):
         config = json.loads(path.read_text(encoding="utf-8"))
         made = config["provenance"]
         base = f" from {made['base']}" if made["base"] else ""
         found[config["name"]] = f"on the {config['space']}: {made['method']}{base}, {made['steps']} steps"
+    return found | _hub_models()
+
+
+def _hub_models() -> dict[str, str]:
+    """What is known by name or lies in the Hub's cache: what it is, its licence, and whether it is here."""
+    from hyperaware.models import hub
+    from hyperaware.models.licences import known, licence_of
+
+    found = {}
+    for name in dict.fromkeys([*known(), *hub.cached_models()]):
+        row, folder = known().get(name), hub.cached(hub.HubName(name))
+        what = "from the Hub" if row is None else row.what
+        licence = f"licence {licence_of(name, folder)}"
+        if row is not None and not row.loads:
+            found[name] = f"{what}; {licence}; see {row.source}"
+        else:
+            state = "not on this machine" if folder is None else "on this machine"
+            found[hub.PREFIX + name] = f"{what}; {licence}; {state}"
     return found
 
 

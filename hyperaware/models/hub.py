@@ -5,6 +5,7 @@ for it. What is fetched lies in the Hub's own cache (`HF_HOME`), so that other p
 """
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ __all__ = [
     "HubName",
     "Listing",
     "cached",
+    "cached_models",
     "fetch",
     "licences_file",
     "listing",
@@ -115,18 +117,41 @@ def licences_file() -> Path:
     return store().parent / "licences.json"
 
 
-def cached(name: HubName) -> Path | None:
-    """The folder of a repository's files on this machine, or None."""
+def cached(name: HubName, *, settings_only: bool = False) -> Path | None:
+    """The folder of a repository's files on this machine; None where there are none, or no weights."""
     from huggingface_hub import try_to_load_from_cache
 
     row = known().get(name.repo)
-    sign = row.files[0] if row is not None and row.files else "config.json"
-    found = try_to_load_from_cache(name.repo, sign, revision=name.revision)
-    return Path(found).parent if isinstance(found, str) else None
+    signs = ("config.json",) if settings_only else row.files if row is not None and row.files else WEIGHTS
+    for sign in signs:
+        found = try_to_load_from_cache(name.repo, sign, revision=name.revision)
+        if isinstance(found, str):
+            return Path(found).parent
+    return None
 
 
-def listing(name: HubName) -> Listing:
-    """What the Hub has of a repository that is needed here. Asks the network.
+def cached_models() -> list[str]:
+    """The names of CLIP and SigLIP models with weights in the Hub's cache on this machine."""
+    from huggingface_hub import constants
+
+    found = []
+    for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
+        name = HubName(folder.name.removeprefix("models--").replace("--", "/", 1))
+        snapshot = cached(name)
+        config = snapshot / "config.json" if snapshot is not None else None
+        if config is None or not config.is_file():
+            continue
+        try:
+            kind = json.loads(config.read_text(encoding="utf-8"))["model_type"]
+        except (ValueError, TypeError, KeyError):
+            continue
+        if kind in ("clip", "siglip"):
+            found.append(name.repo)
+    return found
+
+
+def listing(name: HubName, *, settings_only: bool = False) -> Listing:
+    """What the Hub has of a repository that is needed here, or all but its weights. Asks the network.
 
     Raises:
         ConfigError: the Hub is switched off (`HF_HUB_OFFLINE`), or has no such repository or revision.
@@ -144,7 +169,7 @@ def listing(name: HubName) -> Listing:
             sha256=there[path].lfs.sha256 if there[path].lfs else None,
             git_sha1=None if there[path].lfs else there[path].blob_id,
         )
-        for path in _wanted(name, list(there))
+        for path in _wanted(name, list(there), settings_only)
     )
     card = getattr(info, "card_data", None)
     stated = str((card.get("license") if card is not None else None) or UNKNOWN).lower()
@@ -154,10 +179,12 @@ def listing(name: HubName) -> Listing:
     return Listing(name=name, commit=info.sha, files=files, licence=licence)
 
 
-def _wanted(name: HubName, there: list[str]) -> list[str]:
+def _wanted(name: HubName, there: list[str], settings_only: bool) -> list[str]:
     """The files to fetch of those that are there."""
     row = known().get(name.repo)
     settings = [path for path in SETTINGS if path in there]
+    if settings_only:
+        return settings
     if row is not None and row.files:
         missing = [path for path in row.files if path not in there]
         if missing:

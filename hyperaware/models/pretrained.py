@@ -25,7 +25,8 @@ from hyperaware.models.hub import HubName, parse, store
 from hyperaware.models.huggingface import is_transformers_folder
 from hyperaware.models.hysac_checkpoint import read_hysac, remarks_on_curv
 from hyperaware.models.licences import licence_of
-from hyperaware.models.published import base_of, find, load_transformers, origin, read_hub_folder
+from hyperaware.models.obtain import base_of, find
+from hyperaware.models.published import load_transformers, origin, read_hub_folder
 from hyperaware.models.squash import preprocess_from_config
 from hyperaware.models.tokenizer import Tokenizer
 from hyperaware.moderation.published_bounds import read_published_bounds, remarks_on_bounds
@@ -88,13 +89,13 @@ def load(
 def _load_from_hub(name: HubName, *, download: bool, accepted: str | None) -> DualEncoder:
     found = find(name, download=download, accepted=accepted)
     if not (found / HYSAC).is_file():
-        return read_hub_folder(name, found, download=download)
+        return read_hub_folder(name, found)
     converted = store() / f"{name.repo.replace('/', '--')}-{found.name}"
     if not (converted / "bounds.json").is_file():  # written last
         remarks = import_hysac(
             weights=found / HYSAC,
             bounds=found / "hysac_bounds.json",
-            backbone=base_of(name, download=download),
+            backbone=base_of(name),
             out=converted,
             provenance=origin(str(name), licence_of(name.repo, found), commit=found.name),
             name=name.repo,
