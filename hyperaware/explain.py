@@ -19,7 +19,7 @@ from hyperaware.errors import ConfigError, SafetyError
 from hyperaware.geometry.space import Lorentz
 from hyperaware.media.images import decode
 from hyperaware.models.dual_encoder import Picture
-from hyperaware.moderate import Failure, Moderation, Moderator, windows
+from hyperaware.moderate import Failure, Moderation, Moderator
 from hyperaware.traverse import Stop, captions_to_root
 
 __all__ = [
@@ -98,7 +98,7 @@ def explain_text(
     """
     words = tuple(word_contributions(moderator, text))
     moderation = _judged(moderator.moderate([text], role=role)[0])
-    pieces = windows(text, moderator.tokenizer)
+    pieces = moderator.pieces(text)
     assert not isinstance(pieces, Failure)  # it was judged
     points = moderator.model.encode_text(pieces)
     point = points[int(moderator.space.root_distance(points).argmax())]
@@ -167,7 +167,7 @@ def word_contributions(moderator: Moderator, text: str) -> list[Word]:
 
 def _distance(moderator: Moderator, text: str) -> float:
     """The root distance of a text: of its most unsafe window."""
-    pieces = windows(text, moderator.tokenizer)
+    pieces = moderator.pieces(text)
     if isinstance(pieces, Failure):
         raise ConfigError(f"the text cannot be explained: {pieces.message}")
     return _finite(moderator.space.root_distance(moderator.model.encode_text(pieces))).max()

@@ -85,16 +85,17 @@ class CalibratedScorer:
         """
         if modality not in MODALITIES:
             raise unknown_name("modality", str(modality), MODALITIES)
-        scores = {name: values.tolist() for name, values in self.scorer.scores(points).items()}
-        return [
-            {name: self._scored(name, values[row], modality) for name, values in scores.items()}
-            for row in range(len(points))
-        ]
+        columns = {
+            name: self._scored(name, values.tolist(), modality)
+            for name, values in self.scorer.scores(points).items()
+        }
+        return [{name: column[row] for name, column in columns.items()} for row in range(len(points))]
 
-    def _scored(self, name: str, score: float, modality: str) -> CategoryScore:
+    def _scored(self, name: str, scores: list[float], modality: str) -> list[CategoryScore]:
+        require_scores(scores)
         found = self._maps[modality].get(name)
-        require_scores([score])
-        return CategoryScore(score, None if found is None else found(score))
+        probabilities = [None] * len(scores) if found is None else found.many(scores)
+        return [CategoryScore(*pair) for pair in zip(scores, probabilities, strict=True)]
 
 
 def require_scores(scores: Sequence[float]) -> None:

@@ -57,7 +57,7 @@ def _drift(part: ModalityCalibration, values: Tensor) -> Drift:
         raise SafetyError(f"{len(values)} root distances were given, expected some, and finite ones.")
     promise = part.thresholds.false_positive
     level = SIGNIFICANCE / 4
-    test = ks_2samp(values.double().cpu().numpy(), part.benign, method="asymp")
+    test = ks_2samp(values.detach().double().cpu().numpy(), part.benign, method="asymp")
     above = int((values.double() > promise.threshold).sum())
     count = binomtest(above, len(values), promise.high, alternative="greater")
     interval = binomtest(above, len(values)).proportion_ci(CONFIDENCE, method="exact")

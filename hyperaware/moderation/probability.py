@@ -78,9 +78,14 @@ class ProbabilityMap:
         Raises:
             SafetyError: a score that is not finite: it has no probability, least of all a small one.
         """
-        if not _is_number(score):
-            raise SafetyError(f"a score of {score!r} has no probability. Check the model and its input.")
-        return float(np.interp(score, self.scores, self.probabilities))
+        return self.many([score])[0]
+
+    def many(self, scores: Sequence[float]) -> list[float]:
+        """The probability at each score, in one pass; errors as for one."""
+        for score in scores:
+            if not _is_number(score):
+                raise SafetyError(f"a score of {score!r} has no probability. Check the model and its input.")
+        return np.interp(scores, self.scores, self.probabilities).tolist()
 
     @classmethod
     def from_document(cls, document: Any) -> "ProbabilityMap":
@@ -107,7 +112,7 @@ def fitted(scores: Tensor, positive: Tensor) -> ProbabilityMap:
     Raises:
         SafetyError: a score that is not finite, or fewer than `LEAST_ROWS` rows of a class.
     """
-    values, truth = scores.double().cpu().numpy(), positive.bool().cpu().numpy()
+    values, truth = scores.detach().double().cpu().numpy(), positive.bool().cpu().numpy()
     if not np.isfinite(values).all():
         raise SafetyError(f"{int((~np.isfinite(values)).sum())} scores are not finite: check the model.")
     least = min(int(truth.sum()), int((~truth).sum()))
