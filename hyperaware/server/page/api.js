@@ -12,6 +12,7 @@ const KEY = "hyperaware.key";
 const TRIES = 4;
 const MOST_PICTURES = 400;
 const AT_ONCE = 6;
+const GRACE = 10000;
 
 /** The API key: kept for this tab only, and gone when it is closed. */
 export const key = {
@@ -95,7 +96,8 @@ export function forgetPictures() {
 function dropOldest() {
   const [name, address] = pictures.entries().next().value;
   pictures.delete(name);
-  address.then(URL.revokeObjectURL, () => {});
+  // Not at once: an <img> may be about to read it.
+  address.then((url) => setTimeout(() => URL.revokeObjectURL(url), GRACE), () => {});
 }
 
 async function queued(work) {

@@ -29,7 +29,7 @@ function words(found) {
   ];
 }
 
-const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
+const signed = (value) => (Math.abs(value) < 0.0005 ? "0" : `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`);
 
 async function heat(asked, rows) {
   const image = new Image();

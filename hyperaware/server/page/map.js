@@ -77,10 +77,9 @@ export function mapPage() {
   query.addEventListener("answer", () => { if (visible) { follow(); traverse(); } });
   query.addEventListener("moved", () => { if (visible) drawWay(); });
   session.addEventListener("change", () => { state.start = null; if (visible) loaded(); });
-  canvas.addEventListener("zoomed", follow);
   pointing(canvas, disk, card);
 
-  const whole = h("input", { type: "checkbox", id: "whole", on: { change: () => disk.whole(whole.checked) } });
+  const whole = h("input", { type: "checkbox", id: "whole", on: { change: () => { disk.whole(whole.checked); follow(); } } });
   return {
     element: h("div", {}, h("h1", { class: "hidden" }, "Map"), place, problem,
       h("div", { class: "map" },

@@ -22,9 +22,10 @@ class Query extends EventTarget {
   constructor() {
     super();
     session.addEventListener("change", () => {
-      this.strength = null;
-      if (this.asked?.kind === "item") this.clear(); // another role may not see the item
-      else if (this.asked) this.#run();
+      // What one role was shown goes at once; and another one may not see the item that was asked for.
+      const asked = this.asked?.kind === "item" ? null : this.asked;
+      this.clear();
+      if (asked) this.ask(asked);
     });
   }
 

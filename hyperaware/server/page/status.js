@@ -96,10 +96,14 @@ function calibration(thresholds, calibrated) {
     h("h3", {}, modality === "text" ? "Texts" : "Pictures"),
     h("p", {}, `Unsafe above ${distance(each.trigger)}. `, each.promise ?? promised(each)),
   ]);
-  const names = calibrated === null ? [] : Object.entries(calibrated).filter(([, kinds]) => kinds.length);
-  return [rows, h("h3", {}, "Categories"), h("p", {}, names.length
-    ? names.map(([name, kinds]) => `${name} (${kinds.map((kind) => (kind === "text" ? "texts" : "pictures")).join(" and ")})`).join(", ")
-    : "Not calibrated: categories have scores, but no probabilities.")];
+  const byKinds = new Map();
+  for (const [name, kinds] of Object.entries(calibrated ?? {})) {
+    const where = kinds.map((kind) => (kind === "text" ? "texts" : "pictures")).sort().reverse().join(" and ");
+    if (where) byKinds.set(where, [...(byKinds.get(where) ?? []), name]);
+  }
+  return [rows, h("h3", {}, "Categories"), byKinds.size
+    ? [...byKinds].map(([where, names]) => h("p", {}, `Probabilities for ${where}: ${names.join(", ")}.`))
+    : h("p", {}, "Not calibrated: categories have scores, but no probabilities.")];
 }
 
 const promised = ({ rows, false_positive_rate: rate }) =>
