@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FuturesTimeout
 from typing import Any, Literal
 
 import numpy as np
@@ -71,8 +72,8 @@ class Batch:
 class Batcher:
     """Collects jobs into batches and hands them to the model's line.
 
-    A batch goes when it is full, or when its first job has waited `wait` seconds. Jobs are not cut: one
-    that is larger than a batch is a batch.
+    A batch goes when it is full, or when its first job has waited `wait` seconds. The inputs of a request
+    make jobs of at most a batch, and these are not cut any further.
 
     Args:
         size: inputs of a batch.
@@ -80,7 +81,8 @@ class Batcher:
     """
 
     def __init__(self, supervisor: Supervisor, *, size: int, wait: float, limit: int) -> None:
-        self._supervisor, self._size, self._wait, self._limit = supervisor, size, wait, limit
+        self._supervisor, self._size, self._wait = supervisor, size, wait
+        self.limit = limit
         self._queues: dict[Kind, deque[Job]] = {"text": deque(), "image": deque()}
         self._waiting = 0
         self._changed = threading.Condition()
@@ -101,20 +103,24 @@ class Batcher:
             WorkerDown: the model died, or gave nothing within `seconds`.
         """
         self._supervisor.line()  # so that nobody waits for a model that is not there
-        job = Job(kind, inputs)
+        pieces = [inputs[start : start + self._size] for start in range(0, len(inputs), self._size)]
+        jobs = [Job(kind, piece) for piece in pieces]
         with self._changed:
             if self._closed:
                 raise WorkerDown("the server is stopping")
-            if self._waiting + len(job) > self._limit:
-                raise QueueFull(f"{self._waiting} inputs wait for the model; at most {self._limit} may")
-            self._queues[kind].append(job)
-            self._waiting += len(job)
+            if self._waiting + len(inputs) > self.limit:
+                raise QueueFull(f"{self._waiting} inputs wait for the model; at most {self.limit} may")
+            self._queues[kind].extend(jobs)
+            self._waiting += len(inputs)
             self._changed.notify()
+        end = time.monotonic() + seconds
         try:
-            return job.points.result(timeout=seconds)
-        except TimeoutError as error:
-            job.points.cancel()
+            return np.concatenate([job.points.result(timeout=max(0, end - time.monotonic())) for job in jobs])
+        except FuturesTimeout as error:
             raise WorkerDown(f"the model gave no answer within {seconds:g} s") from error
+        finally:
+            for job in jobs:
+                job.points.cancel()
 
     def close(self) -> None:
         """Take no more, and let go of what still waits."""

@@ -28,8 +28,6 @@ class PointShape(Told):
 class MapResponse(Told):
     """Points of the disk, and the circles on it."""
 
-    generation: int
-    """Of the index; it grows with every change."""
     points: list[PointShape]
     more: bool
     """Whether the role may see more items than are told."""
@@ -53,9 +51,8 @@ def disk_map(
     bounds = engine.parts.bounds
     if bounds is None:
         raise Problem(404, "the model has no root, so there is no disk.", code="no_root")
-    generation, points = engine.index.disk.points(named)
+    points = engine.index.disk.points(named)
     return MapResponse(
-        generation=generation,
         points=[PointShape(**point._asdict()) for point in points[:limit]],
         more=len(points) > limit,
         trigger=dict(bounds.trigger),

@@ -58,7 +58,7 @@ def _statuses(path: str, operation: dict[str, Any], with_keys: bool) -> Iterator
     if with_keys:
         yield 401
     if "requestBody" in operation:
-        yield 413
+        yield from (408, 413)
     if path not in ("/metrics", "/v1/policy"):
         yield 404
     if path.startswith(("/v1/reviews", "/v1/items")):

@@ -54,9 +54,10 @@ class RemoteEncoder:
         return self._points("image", [self.preprocess.crop(image) for image in images], batch_size)
 
     def _points(self, kind: Kind, inputs: list[Any], batch_size: int) -> Tensor:
+        most = min(batch_size, self._batcher.limit)
         with self._stage(f"encode {kind}"):
             parts = [
-                self._batcher.points(kind, inputs[start : start + batch_size], seconds=self._seconds)
-                for start in range(0, len(inputs), batch_size)
+                self._batcher.points(kind, inputs[start : start + most], seconds=self._seconds)
+                for start in range(0, len(inputs), most)
             ]
         return torch.cat([torch.from_numpy(part.copy()) for part in parts] or [torch.empty(0, self.dim)])

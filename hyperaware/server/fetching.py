@@ -112,20 +112,19 @@ class Fetcher:
         try:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("GET", path, headers={"Accept": "image/*", "Accept-Encoding": "identity"})
-            response = connection.getresponse()
-            if response.status in (301, 302, 303, 307, 308):
-                return response.headers.get("Location", ""), None
-            if response.status != 200:
-                raise _Refused(f"the host answers with status {response.status}")
-            return None, self._body(response, connection, end)
+            with connection.getresponse() as response:
+                if response.status in (301, 302, 303, 307, 308):
+                    return response.headers.get("Location", ""), None
+                if response.status != 200:
+                    raise _Refused(f"the host answers with status {response.status}")
+                return None, self._body(response, connection, end)
         finally:
             connection.close()
 
     def _body(self, response: http.client.HTTPResponse, connection: "_Pinned", end: float) -> bytes:
         data = bytearray()
         while True:
-            if connection.sock is not None:
-                connection.sock.settimeout(_left(end))
+            connection.reads_within(_left(end))
             block = response.read1(BLOCK)
             if not block:
                 return bytes(data)
@@ -153,7 +152,11 @@ class _Pinned(http.client.HTTPConnection):
         self._address = address
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = self._socket = socket.create_connection((self._address, self.port), self.timeout)
+
+    def reads_within(self, seconds: float) -> None:
+        """Let the next read take at most so long. The library forgets a socket that the host will close."""
+        self._socket.settimeout(seconds)
 
 
 class _PinnedHTTPS(_Pinned):
@@ -161,4 +164,5 @@ class _PinnedHTTPS(_Pinned):
 
     def connect(self) -> None:
         super().connect()
-        self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+        context = ssl.create_default_context()
+        self.sock = self._socket = context.wrap_socket(self.sock, server_hostname=self.host)

@@ -1,5 +1,6 @@
 """What every request passes before its body is read: host, key, rate, size; and the answers' headers."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +25,8 @@ HEADERS = {
 }
 NO_PAGE = b"default-src 'none'; frame-ancestors 'none'"
 """The policy of contents of everything that is no page: it may load nothing and run nothing."""
+BODY_SECONDS = 30.0
+"""How long the next part of a body may take."""
 KEPT = 10_000
 """Callers whose rate is remembered; beyond, those who have been quiet longest are forgotten."""
 
@@ -106,11 +109,11 @@ class Gate:
             headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
             if not self._is_free(scope["path"]):
                 scope["state"]["caller"] = self._caller(headers)
-            size = self._size(headers)
+            self._check_size(headers)
         except Problem as problem:
             await problem_response(problem)(scope, receive, answered)
             return
-        await self._app(scope, self._counted(receive, size), answered)
+        await self._app(scope, self._counted(receive), answered)
 
     def _is_free(self, path: str) -> bool:
         return any(
@@ -143,30 +146,29 @@ class Gate:
                     403, "without keys, only requests to and from this machine are taken.", code="host"
                 )
 
-    def _size(self, headers: dict[bytes, str]) -> int:
-        """The announced size of the body.
-
-        Raises:
-            Problem: it is too large, or no size.
-        """
+    def _check_size(self, headers: dict[bytes, str]) -> None:
+        """Refuse a body that is announced as too large (`Problem`)."""
         announced = headers.get(b"content-length", "0")
         if not announced.isascii() or not announced.isdigit():
             raise Problem(400, "content-length is no number.", code="invalid_value")
         if int(announced) > self._max_body_bytes:
             raise Problem(413, self._too_large, code="too_large")
-        return int(announced)
 
     @property
     def _too_large(self) -> str:
         return f"the body is larger than {self._max_body_bytes:,} bytes."
 
-    def _counted(self, receive: Receive, announced: int) -> Receive:
+    def _counted(self, receive: Receive) -> Receive:
         """`receive`, which refuses a body that turns out larger than allowed."""
-        got = 0
+        got, whole = 0, False
 
         async def counted() -> Message:
-            nonlocal got
-            message = await receive()
+            nonlocal got, whole
+            try:
+                message = await asyncio.wait_for(receive(), None if whole else BODY_SECONDS)
+            except asyncio.TimeoutError:
+                raise HTTPException(408, "the body came too slowly") from None
+            whole = not message.get("more_body", False)
             got += len(message.get("body", b""))
             if got > self._max_body_bytes:
                 raise HTTPException(413, self._too_large)

@@ -20,12 +20,8 @@ class Judged:
 
     moderation: Moderation
     verdict: Verdict
-
-    @property
-    def probabilities(self) -> dict[str, float]:
-        """The calibrated categories."""
-        found = self.moderation.categories.items()
-        return {name: each.probability for name, each in found if each.probability is not None}
+    probabilities: dict[str, float]
+    """The calibrated categories."""
 
 
 def judged(moderator: Moderator, inputs: Sequence[Input], *, role: str) -> list[Judged]:
@@ -52,7 +48,9 @@ def with_verdict(moderation: Moderation, param: str) -> Judged:
     """
     if moderation.failure is not None or moderation.verdict is None:
         raise _problem(moderation.failure, param)
-    return Judged(moderation, moderation.verdict)
+    found = moderation.categories.items()
+    probabilities = {name: each.probability for name, each in found if each.probability is not None}
+    return Judged(moderation, moderation.verdict, probabilities)
 
 
 def _problem(failure: Failure | None, param: str) -> Problem:

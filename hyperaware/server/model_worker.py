@@ -10,6 +10,7 @@ What it is told, and what it answers (see `wire`):
 What cannot be done is answered by {"error": sentence}; the process stays.
 """
 
+import gc
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,10 @@ def _loaded(head: dict[str, Any]) -> "DualEncoder":
     from hyperaware.models.pretrained import load
 
     torch.set_num_threads(head["threads"])
-    return load(head["model"])
+    model = load(head["model"])
+    gc.collect()
+    gc.freeze()  # what was loaded stays: the collector need not look at it again
+    return model
 
 
 def _about(model: "DualEncoder") -> dict[str, Any]:

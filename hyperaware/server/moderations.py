@@ -181,13 +181,13 @@ def moderations(
 
 def _result(engine: Engine, role: str, parts: Sequence[tuple[str, Judged]]) -> Result:
     probabilities: dict[str, dict[Modality, float]] = {key: {} for key in CATEGORIES}
-    for key, modalities in CATEGORIES.items():
-        for _, part in parts:
-            value = part.probabilities.get(key, part.probabilities.get(OURS.get(key, key)))
-            if value is not None and part.moderation.modality in modalities:
-                modality = part.moderation.modality
+    for _, part in parts:
+        modality, found = part.moderation.modality, part.probabilities
+        for key, modalities in CATEGORIES.items():
+            value = found.get(key, found.get(OURS.get(key, key)))
+            if value is not None and modality in modalities:
                 probabilities[key][modality] = max(value, probabilities[key].get(modality, 0.0))
-    scores = {key: max(found.values(), default=0.0) for key, found in probabilities.items()}
+    scores = {key: max(each.values(), default=0.0) for key, each in probabilities.items()}
     categories = {key: score > FLAGGED for key, score in scores.items()}
     above = any(part.moderation.flagged for _, part in parts)
     action = most_severe(part.verdict.action for _, part in parts)

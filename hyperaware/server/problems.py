@@ -30,6 +30,9 @@ RETRY_SECONDS = 1
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 RECORDS = {"refused": 400, "unknown": 404, "conflict": 409}
 """Status by the reason of a RecordError; the others mean that nothing can be recorded."""
+_FIELD = re.compile(r"[a-z_]+")
+"""What a field may be called; pydantic also tells the shapes that it tried."""
+_BYTES = re.compile(r" \(it starts with b[^)]*\)")
 _PATH = re.compile(r"(?<![\w/.])(?:/[\w.@+~-]+){2,}/?|\b[A-Za-z]:\\[^\s'\"]+")
 
 
@@ -61,12 +64,12 @@ def problem_response(problem: Problem) -> JSONResponse:
 
 
 def public(message: str) -> str:
-    """A message without the paths of this machine.
+    """A message without the paths of this machine, and without bytes of a file.
 
     >>> public("/srv/index/model.json is damaged")
     '[path] is damaged'
     """
-    return _PATH.sub("[path]", message)
+    return _PATH.sub("[path]", _BYTES.sub("", message))
 
 
 def install(app: FastAPI) -> None:
@@ -91,9 +94,15 @@ def install(app: FastAPI) -> None:
 
 
 def _of_validation(error: RequestValidationError) -> Problem:
-    """The first thing that is wrong. What was given is not repeated: it may be long, or content."""
-    first = error.errors()[0]
-    place = [part for part in first["loc"] if part not in ("body", "query", "path")]
+    """The first thing that is wrong. What was given is not repeated: it may be long, or content.
+
+    Where one of several shapes was expected, every one of them complains; the most telling complaint is that
+    of the shape that was meant, which is about more than its type.
+    """
+    found = error.errors()
+    first = next((each for each in found if not each["type"].endswith("_type")), found[0])
+    place = [part for part in first["loc"] if isinstance(part, int) or _FIELD.fullmatch(part)]
+    place = [part for part in place if part not in ("body", "query", "path")]
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     what = "the body is no JSON" if first["type"] == "json_invalid" else first["msg"]
     return Problem(400, f"{where}: {what}." if where else f"{what}.", code=first["type"], param=where or None)

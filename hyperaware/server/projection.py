@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hyperaware.index.store import Modality, Store
+from hyperaware.index.store import Modality
 from hyperaware.search import Searcher
-from hyperaware.server.visible import MOST, Visible, sample
+from hyperaware.server.visible import Seen, Visible
 
 __all__ = ["Disk", "Point"]
 
@@ -26,55 +26,64 @@ class Point(NamedTuple):
 
 
 class Disk:
-    """Items as points of a disk, for one index.
+    """The items of one index as points of a disk, for each role.
 
     The angle is that of an item's direction (vector / |vector|) in the plane of the two first principal
-    components of the directions of up to `MOST` items. The plane is computed once for each generation of the
-    index, also from items that the role may not see; of those nothing else is told.
+    components of the directions that the role may see. So what it may not see changes no angle; other roles
+    have other planes. A plane is computed once for each generation of the index.
     """
 
     def __init__(self, searcher: Searcher, visible: Visible) -> None:
-        self._searcher, self._visible = searcher, visible
+        self._space, self._visible = searcher.space, visible
         self._lock = threading.Lock()
-        self._generation = -1
-        self._mean, self._plane = _fitted(torch.empty(0, 2, dtype=torch.float64))
+        self._planes: dict[str, tuple[int, _Plane]] = {}
 
-    def points(self, role: str) -> tuple[int, list[Point]]:
-        """The generation, and up to `MOST` + 1 points that the role may see."""
-        generation, seen = self._visible.of(role)
+    def points(self, role: str) -> list[Point]:
+        """Up to `MOST` + 1 points that the role may see."""
+        seen, plane = self._seen(role)
         if not seen:
-            return generation, []
+            return []
         vectors = torch.stack([each.vector for each in seen]).double()
-        with self._lock:
-            if generation != self._generation:
-                self._mean, self._plane = _fitted(_directions(self._searcher.store))
-                self._generation = generation
-            flat = (torch.nn.functional.normalize(vectors, dim=1) - self._mean) @ self._plane
-        distances = self._searcher.space.root_distance(vectors).tolist()
-        return generation, [
-            Point(found.id, found.modality, distance, math.atan2(up, across), found.blurred)
-            for (found, _), distance, (across, up) in zip(seen, distances, flat.tolist(), strict=True)
+        distances = self._space.root_distance(vectors).tolist()
+        return [
+            Point(found.id, found.modality, distance, angle, found.blurred)
+            for (found, _), distance, angle in zip(seen, distances, plane.angles(vectors), strict=True)
         ]
 
-    def angle(self, vector: Tensor) -> float:
-        """The angle of any point of the space, a query say; after `points` of the same index."""
-        direction = torch.nn.functional.normalize(vector.double(), dim=0)
+    def angle(self, vector: Tensor, role: str) -> float:
+        """The angle of any point of the space, a query say, on the disk of a role."""
+        return self._seen(role)[1].angles(vector[None].double())[0]
+
+    def _seen(self, role: str) -> tuple[list[Seen], "_Plane"]:
+        generation, seen = self._visible.of(role)
         with self._lock:
-            across, up = ((direction - self._mean) @ self._plane).tolist()
-        return math.atan2(up, across)
+            known = self._planes.get(role)
+            if known is None or known[0] != generation:
+                known = (generation, _fitted(seen))
+                self._planes[role] = known
+        return seen, known[1]
 
 
-def _directions(store: Store) -> Tensor:
-    found = (store.get(id) for id in sample(store)[:MOST])
-    vectors = [item.vector for item in found if item is not None and item.vector is not None]
-    return torch.nn.functional.normalize(torch.stack(vectors).double(), dim=1)
+class _Plane(NamedTuple):
+    """Where directions are projected to."""
+
+    mean: Tensor
+    axes: Tensor
+    """(d, 2)."""
+
+    def angles(self, vectors: Tensor) -> list[float]:
+        if not len(self.axes):  # the role sees nothing, and every direction is as good
+            return [0.0] * len(vectors)
+        flat = (torch.nn.functional.normalize(vectors, dim=1) - self.mean) @ self.axes
+        return [math.atan2(up, across) for across, up in flat.tolist()]
 
 
-def _fitted(directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean, and (d, 2) first principal components, each with its largest coordinate positive."""
-    if len(directions) == 0:
-        return torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
+def _fitted(seen: list[Seen]) -> _Plane:
+    """The plane of two first principal components; of each the largest coordinate is positive."""
+    if not seen:
+        return _Plane(torch.empty(0), torch.empty(0, 2))
+    directions = torch.nn.functional.normalize(torch.stack([each.vector for each in seen]).double(), dim=1)
     mean = directions.mean(0)
     centred = directions - mean
-    plane = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -2:].flip(1)
-    return mean, plane * plane.gather(0, plane.abs().argmax(0, keepdim=True)).sign()
+    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -2:].flip(1)
+    return _Plane(mean, axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign())

@@ -21,7 +21,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Settings", "is_loopback", "read_settings"]
+__all__ = ["DEMO_POLICY", "Settings", "is_loopback", "read_settings"]
+
+DEMO_POLICY = Path(__file__).with_name("demo-policy.toml")
+"""The policy of `--demo`: a role for each action."""
 
 
 class Settings(BaseSettings):

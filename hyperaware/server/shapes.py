@@ -155,6 +155,7 @@ PROBLEMS: Mapping[int | str, dict[str, Any]] = {
     403: _problem("this key may not do that.", "permission_error", "scope"),
     404: _problem("there is no such thing, or not for this role.", "invalid_request_error", "unknown"),
     405: _problem("this route does not take this method.", "invalid_request_error", "method"),
+    408: _problem("the body came too slowly.", "invalid_request_error", "slow"),
     409: _problem("it is in another state.", "invalid_request_error", "conflict"),
     413: _problem("the body is too large.", "invalid_request_error", "too_large"),
     429: _problem("too many requests; see Retry-After.", "rate_limit_error", "queue_full"),

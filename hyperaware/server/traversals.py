@@ -93,11 +93,10 @@ def traverse(
         stops = captions_to_root(
             point, texts=pool.points, captions=pool.captions, space=space, steps=body.steps
         )
-    engine.index.disk.points(role)  # so that there is a plane for this generation
     return TraverseResponse(
         verdict=verdict,
         root_distance=float(space.root_distance(point)),
-        angle=engine.index.disk.angle(point),
+        angle=engine.index.disk.angle(point, role),
         stops=[StopShape(caption=stop.caption, root_distance=stop.root_distance) for stop in stops],
     )
 

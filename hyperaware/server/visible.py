@@ -8,7 +8,7 @@ from torch import Tensor
 from hyperaware.index.store import Modality, Store
 from hyperaware.search import Found, Searcher
 
-__all__ = ["MOST", "Seen", "Visible", "sample"]
+__all__ = ["MOST", "Seen", "Visible"]
 
 MOST = 5000
 """Items that are told of one index at once."""
@@ -49,7 +49,7 @@ class Visible:
 
     def _asked(self, role: str) -> list[Seen]:
         seen: list[Seen] = []
-        for id in sample(self._searcher.store):
+        for id in _sample(self._searcher.store):
             found = self._searcher.item(id, role=role)
             item = None if found is None else self._searcher.store.get(id)
             if found is not None and item is not None and item.vector is not None:
@@ -59,7 +59,7 @@ class Visible:
         return seen
 
 
-def sample(store: Store) -> list[str]:
+def _sample(store: Store) -> list[str]:
     """Every id, sorted: ids are hashes of paths, so the first of them are a fair sample."""
     modalities: tuple[Modality, ...] = get_args(Modality)
     return sorted(id for modality in modalities for id in store.contents(modality))

@@ -1,15 +1,117 @@
-"""Fixtures of the server's tests."""
+"""Fixtures of the server's tests: the shipped model over a small gallery, in this process."""
 
+import base64
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
+from hyperaware.catalogue import start_store
+from hyperaware.data.quadruplet import Row
+from hyperaware.index.ingest import ingest
+from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.models.pretrained import DEFAULT, load
+from hyperaware.records.keys import KeyRing
+from hyperaware.server.app import create_app
+from hyperaware.server.settings import DEMO_POLICY, Settings
 from hyperaware.server.supervisor import Supervisor
+from hyperaware.world import export
 
 HERE = Path(__file__).parent
-STARTS_WITHIN = 60.0
+PATIENCE = 120.0
 """Seconds: test machines are slow. Nobody waits for so long on a machine that is not."""
+LOCAL = "http://127.0.0.1"
+
+Serve = Callable[..., TestClient]
+
+
+@pytest.fixture(scope="session")
+def model() -> DualEncoder:
+    """The shipped default model, which tells safe and unsafe rows of the world apart."""
+    return load(DEFAULT)
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    """Twelve rows of the world: a safe and an unsafe picture each."""
+    return export(tmp_path_factory.mktemp("gallery"), count=12, split="test")
+
+
+@pytest.fixture(scope="session")
+def unsafe_text(rows: list[Row], model: DualEncoder) -> str:
+    """The caption that lies farthest out."""
+    texts = [row.unsafe_text for row in rows]
+    return texts[int(model.space.root_distance(model.encode_text(texts)).argmax())]
+
+
+@pytest.fixture(scope="session")
+def shared_index(tmp_path_factory: pytest.TempPathFactory, rows: list[Row], model: DualEncoder) -> Path:
+    """An index of the rows' pictures, for tests that do not change it."""
+    return made_index(tmp_path_factory.mktemp("shared"), rows, model)
+
+
+@pytest.fixture
+def own_index(tmp_path: Path, rows: list[Row], model: DualEncoder) -> Path:
+    """An index of the rows' pictures that the test may change."""
+    return made_index(tmp_path, rows, model)
+
+
+def made_index(folder: Path, rows: list[Row], model: DualEncoder) -> Path:
+    with start_store(folder / "index", model) as store:
+        ingest(store, model, rows[0].safe_image.parent.parent)
+    return folder / "index"
+
+
+@contextmanager
+def served(model: DualEncoder, **settings: Any) -> Iterator[TestClient]:
+    """A client of an application that is ready; its settings are those of the demo where none are given."""
+    chosen = {"demo": True, "policy": DEMO_POLICY, "requests_per_minute": 0, **settings}
+    app = create_app(Settings(**chosen), model=model)
+    with TestClient(app, base_url=LOCAL, raise_server_exceptions=False) as client:
+        deadline = time.monotonic() + PATIENCE
+        while client.get("/health/ready").status_code != 200:
+            assert time.monotonic() < deadline, client.get("/health/ready").text
+            time.sleep(0.01)
+        yield client
+
+
+@pytest.fixture(scope="session")
+def demo(
+    model: DualEncoder, shared_index: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """A client of the demo, with every role, over the shared index."""
+    with served(model, index=shared_index, state=tmp_path_factory.mktemp("state")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def ring_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of keys, in a folder that may be a server's state."""
+    path = tmp_path_factory.mktemp("keyed") / "keys.json"
+    KeyRing.read(path, create=True).create("viewer", "the first")
+    return path
+
+
+@pytest.fixture
+def keyed(ring_file: Path) -> Callable[..., dict[str, str]]:
+    """Makes keys, and gives the header of each."""
+    ring = KeyRing.read(ring_file)
+
+    def make(role: str = "viewer", *scopes: str) -> dict[str, str]:
+        chosen = scopes or ("search", "moderate")
+        return {"Authorization": f"Bearer {ring.create(role, 'a test', scopes=chosen)[1]}"}
+
+    return make
+
+
+def data_url(data: bytes | Path, kind: str = "png") -> str:
+    """A picture as a `data:` URL."""
+    content = data if isinstance(data, bytes) else data.read_bytes()
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 @pytest.fixture
@@ -18,11 +120,11 @@ def fake_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Supe
     monkeypatch.setenv("PYTHONPATH", str(HERE))
     made = []
 
-    def make(model: str = "fake-1", *, wait: bool = True, **options: object) -> Supervisor:
-        supervisor = Supervisor(model, worker="fake_worker", **options)  # type: ignore[arg-type]
+    def make(model: str = "fake-1", *, wait: bool = True, **options: Any) -> Supervisor:
+        supervisor = Supervisor(model, worker="fake_worker", **options)
         made.append(supervisor)
         supervisor.start()
-        assert not wait or supervisor.wait(STARTS_WITHIN)
+        assert not wait or supervisor.wait(PATIENCE)
         return supervisor
 
     yield make

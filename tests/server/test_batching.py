@@ -67,7 +67,7 @@ def test_a_batch_that_is_not_full_goes_after_the_wait() -> None:
     batcher.close()
 
 
-def test_texts_and_pictures_go_in_batches_of_their_own_and_jobs_are_not_cut() -> None:
+def test_texts_and_pictures_go_in_batches_of_their_own_and_long_requests_in_several() -> None:
     supervisor = Unsent()
     batcher = Batcher(supervisor, size=4, wait=0.0, limit=100)
     crop = np.zeros((2, 2, 3), dtype=np.uint8)
@@ -76,12 +76,13 @@ def test_texts_and_pictures_go_in_batches_of_their_own_and_jobs_are_not_cut() ->
             pool.submit(batcher.points, *each, seconds=60)
             for each in (("text", ["x"] * 9), ("image", [crop]))
         ]
-        for _ in asked:
+        for _ in range(4):  # 9 texts make three batches
             supervisor.arrived.acquire()
         for batch in supervisor.sent:
             points_of(batch)
         assert [len(future.result()) for future in asked] == [9, 1]
-    assert sorted(batch.message()[0]["do"] for batch in supervisor.sent) == ["image", "text"]
+    assert [each.message()[0]["do"] for each in supervisor.sent].count("text") == 3
+    assert max(sum(map(len, batch.jobs)) for batch in supervisor.sent) == 4
     batcher.close()
 
 

@@ -1,0 +1,310 @@
+"""The server under load: 64 clients at once, the model killed in the middle, the audit log counted.
+
+    python -m benchmarks.serve_load --seconds 60
+
+A server of the shipped model runs in a process of its own, its model in another one with one thread; the
+clients run here, on the same cores. Each request holds `--texts` captions of the embedded world. Before and
+after, a process with nothing else to do encodes the same captions in full batches: that is the throughput of
+the model itself, of which the server's is a share.
+
+Halfway the model's process is killed. From then until it answers again 503 is the right answer, and counted
+apart; throughput and latency are those of the rest of the time. At the end every answered text must have its
+record in the audit log, and nothing else a record.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import in_new_process, machine, write_result
+from hyperaware.records.chain import examine, records
+from hyperaware.world.rows import World
+
+CLIENTS = 64
+BATCH = 64
+CAPTIONS = 2048
+SHARE, RECOVERY = 0.7, 5.0
+"""What is asked for: at least this share of the model's own throughput; at most so many seconds of 503."""
+STARTS_WITHIN = 300.0
+
+
+def captions() -> list[str]:
+    """Captions of the world, safe and unsafe ones in turn."""
+    world = World("test")
+    found = [world[index] for index in range(CAPTIONS // 2)]
+    return [text for row in found for text in (row.safe_text, row.unsafe_text)]
+
+
+def own_throughput(seconds: float, threads: int) -> float:
+    """Texts per second that the model encodes in full batches, in this process."""
+    import torch
+
+    from hyperaware.models.pretrained import DEFAULT, load
+
+    torch.set_num_threads(threads)
+    model, texts = load(DEFAULT), captions()
+    model.encode_text(texts[:BATCH])
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        place = done % CAPTIONS
+        done += len(model.encode_text(texts[place : place + BATCH]))
+    return done / (time.perf_counter() - start)
+
+
+# -- the server ------------------------------------------------------------------------------------------
+
+
+class Server:
+    """A server in a process of its own, over an empty state folder."""
+
+    CODE = """
+import sys
+from pathlib import Path
+from hyperaware.server.run import serve
+from hyperaware.server.settings import Settings
+serve(
+    Settings(
+        state=Path(sys.argv[1]), no_auth=True, port=0, requests_per_minute=0, batch_size=int(sys.argv[2])
+    ),
+    bound=lambda url: print(url, flush=True),
+)
+"""
+
+    def __init__(self, state: Path) -> None:
+        self.audit = state / "audit.jsonl"
+        command = [sys.executable, "-c", self.CODE, str(state), str(BATCH)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
+
+    def workers(self) -> list[int]:
+        """Processes of a model: the one that answers, and its spare, in the order of their memory."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = [
+            int(pid)
+            for task in children.parent.parent.iterdir()
+            for pid in (task / "children").read_text().split()
+        ]
+        models = [pid for pid in found if b"model_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return sorted(models, key=lambda pid: -status_of(pid, "VmRSS"))
+
+    def stop(self) -> float:
+        """Seconds until a server that was asked to stop is gone."""
+        start = time.perf_counter()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+        return time.perf_counter() - start
+
+
+def status_of(pid: int, key: str) -> int:
+    """A figure of /proc/PID/status, in KiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1])
+    return 0
+
+
+# -- the clients -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Answers:
+    """What the clients got."""
+
+    latencies: list[tuple[float, float]] = field(default_factory=list)
+    """(when it was answered, after how many seconds), of every 200."""
+    statuses: Counter[str] = field(default_factory=Counter)
+    refused: list[float] = field(default_factory=list)
+    """When a 503 came."""
+    killed: float | None = None
+    back: float | None = None
+    """When the first request was answered that was sent after the kill."""
+
+
+async def client(port: int, bodies: list[bytes], answers: Answers, end: float, number: int) -> None:
+    """Ask one request after the other over one connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    place = number
+    try:
+        while time.perf_counter() < end:
+            body = bodies[place % len(bodies)]
+            place += CLIENTS
+            sent = time.perf_counter()
+            status = await ask(reader, writer, "POST", "/v1/moderations", body)
+            now = time.perf_counter()
+            answers.statuses[str(status)] += 1
+            if status == 200:
+                answers.latencies.append((now, now - sent))
+                if answers.killed is not None and answers.back is None and sent > answers.killed:
+                    answers.back = now
+            elif status == 503:
+                answers.refused.append(now)
+                await asyncio.sleep(0.1)  # a client that is told to come again in a second comes far too soon
+    except (OSError, asyncio.IncompleteReadError) as error:
+        answers.statuses[type(error).__name__] += 1
+    finally:
+        writer.close()
+
+
+async def ask(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str, body: bytes = b""
+) -> int:
+    """The status of an answer, whose body is read and thrown away."""
+    kind = "Content-Type: application/json"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+    length = int(answer.split(b"content-length:")[1].split(b"\r\n")[0])
+    await reader.readexactly(length)
+    return int(answer.split(b" ", 2)[1])
+
+
+async def until_ready(port: int) -> float:
+    """Seconds until the server is ready."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < STARTS_WITHIN:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        status = await ask(reader, writer, "GET", "/health/ready")
+        writer.close()
+        if status == 200:
+            return time.perf_counter() - start
+        await asyncio.sleep(0.2)
+    raise RuntimeError("the server did not become ready")
+
+
+async def load(server: Server, bodies: list[bytes], seconds: float, *, kill: bool) -> tuple[Answers, float]:
+    """What the clients got within so many seconds, and when they began."""
+    answers, start = Answers(), time.perf_counter()
+    clients = [
+        asyncio.create_task(client(server.port, bodies, answers, start + seconds, number))
+        for number in range(CLIENTS)
+    ]
+    if kill:
+        await asyncio.sleep(seconds / 2)
+        victim = server.workers()[0]
+        answers.killed = time.perf_counter()
+        os.kill(victim, signal.SIGKILL)
+    await asyncio.gather(*clients)
+    return answers, start
+
+
+def bodies_of(texts: list[str], each: int) -> list[bytes]:
+    """Requests of so many captions."""
+    parts = [texts[place : place + each] for place in range(0, len(texts) - each + 1, each)]
+    return [json.dumps({"input": part}).encode() for part in parts]
+
+
+# -- the figures -----------------------------------------------------------------------------------------
+
+
+def figures(answers: Answers, start: float, seconds: float, each: int) -> dict[str, Any]:
+    """Throughput and latency outside of the recovery, and the recovery itself."""
+    killed, back = answers.killed, answers.back
+    gap = (killed, back) if killed is not None and back is not None else (0.0, 0.0)
+    kept = [
+        (at, taken) for at, taken in answers.latencies if not gap[0] <= at <= gap[1] and at <= start + seconds
+    ]
+    taken = sorted(taken for at, taken in kept)
+    errors = {status: count for status, count in answers.statuses.items() if status not in ("200", "503")}
+    stray = [at for at in answers.refused if killed is None or not killed <= at <= (back or start + seconds)]
+    return {
+        "texts_per_request": each,
+        "requests": len(answers.latencies),
+        "texts_per_second": each * len(kept) / (seconds - (gap[1] - gap[0])),
+        "latency_median": statistics.median(taken),
+        "latency_p99": taken[int(0.99 * (len(taken) - 1))],
+        "errors": errors,
+        "refused_outside_of_the_recovery": len(stray),
+        "refused_during_the_recovery": len(answers.refused) - len(stray),
+        "recovery_seconds": None if killed is None or back is None else back - killed,
+    }
+
+
+def audited(server: Server, answered: int) -> dict[str, Any]:
+    """What the log holds, compared with the texts that were answered."""
+    found = examine(server.audit)
+    decisions = sum(record.event == "decision" for record in records(server.audit))
+    return {
+        "problems": found.problems,
+        "decisions": decisions,
+        "answered": answered,
+        "missing": answered - decisions,
+    }
+
+
+def measured(seconds: float, each: int, threads: int) -> dict[str, Any]:
+    """The whole run."""
+    texts = captions()
+    probe = ("benchmarks.serve_load", "--own", str(min(seconds, 10.0)), "--threads", str(threads))
+    before = float(in_new_process(*probe))
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        try:
+            ready = asyncio.run(until_ready(server.port))
+            time.sleep(min(seconds, 20.0))  # until the spare has loaded its libraries
+            lists, start = asyncio.run(load(server, bodies_of(texts, each), seconds, kill=True))
+            listed = figures(lists, start, seconds, each)
+            single, start = asyncio.run(load(server, bodies_of(texts, 1), min(seconds, 15.0), kill=False))
+            singles = figures(single, start, min(seconds, 15.0), 1)
+        finally:
+            stopped = server.stop()
+        answered = each * lists.statuses["200"] + single.statuses["200"]
+        log = audited(server, answered)
+    own = (before + float(in_new_process(*probe))) / 2
+    share = listed["texts_per_second"] / own
+    return {
+        "clients": CLIENTS,
+        "seconds": seconds,
+        "own_texts_per_second": own,
+        "share_of_own": share,
+        "lists": listed,
+        "single_texts": singles,
+        "audit": log,
+        "ready_seconds": ready,
+        "drain_seconds": stopped,
+        "asked_for": {"share_of_own": SHARE, "recovery_seconds": RECOVERY},
+        "passed": passed(share, listed, log),
+    }
+
+
+def passed(share: float, listed: dict[str, Any], log: dict[str, Any]) -> bool:
+    """Whether everything that is asked for holds."""
+    recovery = listed["recovery_seconds"]
+    clean = not listed["errors"] and not listed["refused_outside_of_the_recovery"]
+    whole = not log["problems"] and log["missing"] == 0
+    return share >= SHARE and recovery is not None and recovery <= RECOVERY and clean and whole
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--texts", type=int, default=16, help="captions in one request")
+    parser.add_argument("--threads", type=int, default=1, help="of the model, for its own throughput")
+    parser.add_argument("--own", type=float, help="only the model's own throughput, for so many seconds")
+    parser.add_argument("--write", action="store_true", help="keep the figures in benchmarks/results")
+    chosen = parser.parse_args()
+    if chosen.own is not None:
+        print(own_throughput(chosen.own, chosen.threads))
+        return
+    document = measured(chosen.seconds, chosen.texts, chosen.threads)
+    print(json.dumps({"machine": machine(), **document}, indent=1))
+    if chosen.write:
+        print(write_result("serve_load", document))
+    sys.exit(0 if document["passed"] else 1)
+
+
+if __name__ == "__main__":
+    main()
