@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "calibrate",
+    "comparison",
     "data",
     "demo",
     "distributed",
@@ -40,6 +41,7 @@ __all__ = [
     "recipes",
     "records",
     "search",
+    "server",
     "training",
     "traverse",
     "world",

@@ -5,6 +5,7 @@
     metrics.json          the figures of every method, mean and spread over its seeds, and of every study
     predictions.jsonl     a line for each method, seed and row
     report.html           all of it to look at
+    results.md            its tables as Markdown
     cells/                the models, and what was measured of each
 
 Interrupted, the same call goes on: finished cells are found again by their key, training goes on from its
@@ -28,7 +29,7 @@ from hyperaware.comparison.cells import Cell, Progress, Sources
 from hyperaware.comparison.contenders import DEFAULT, STUDIES, contender, studies
 from hyperaware.comparison.folder import CELLS, CONFIG, FORMAT, MANIFEST, read_comparison, write_summaries
 from hyperaware.comparison.measure import MEASURING, queries_of
-from hyperaware.comparison.report import write_report
+from hyperaware.comparison.report import markdown_table, write_report
 from hyperaware.comparison.results import Comparison
 from hyperaware.comparison.workers import worked
 from hyperaware.data.folder import fingerprint
@@ -41,7 +42,7 @@ __all__ = ["REPORT", "Request", "compare", "rendered", "sources_of"]
 WORLD = "world"
 PARTS = ("train", "validation", "calibration", "test")
 WORLD_ROWS = {"train": 16000, "validation": 600, "calibration": 1000, "test": 1000}
-REPORT = "report.html"
+REPORT, RESULTS = "report.html", "results.md"
 GALLERIES = {"style": "test_style", "concepts": "test_concepts"}
 
 
@@ -142,7 +143,7 @@ def compare(
 
 
 def rendered(out: Path) -> Comparison:
-    """The comparison in a run folder, with metrics.json, predictions.jsonl and report.html written anew.
+    """The comparison in a run folder, with its summaries and its report written anew.
 
     Raises:
         DataError: it is no run folder, or no cell of it is finished.
@@ -150,7 +151,19 @@ def rendered(out: Path) -> Comparison:
     comparison = read_comparison(out)
     write_summaries(out, comparison)
     write_report(comparison, out / REPORT)
+    with whole(out / RESULTS) as partial:
+        partial.write_text(_results(comparison), encoding="utf-8")
     return comparison
+
+
+def _results(comparison: Comparison) -> str:
+    told = comparison.manifest
+    libraries = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
+    return (
+        f"# Methods side by side on {comparison.data}\n\nMade by `{' '.join(told['command'])}`. "
+        f"{told['machine']}; {libraries}; {told['started']} to {told['finished']}.\n\n"
+        f"{markdown_table(comparison)}"
+    )
 
 
 def _placed(cell: Cell, data: Mapping[str, str], any_code: bool) -> Cell:
