@@ -1,6 +1,7 @@
 """What the papers claim, judged on a comparison: reproduced, partly, not reproduced, or not tested.
 
-Every criterion is a list of conditions that were written down before any comparison was run. All conditions
+Every criterion is a list of conditions that were written down before any comparison was run (only what
+`docs/log.md` says of single runs of HySAC and UWM was known), and not touched after one. All conditions
 hold: reproduced. Some: partly. None: not reproduced. What a condition needs is missing: not tested.
 Differences between two methods count where their paired 95 % interval over rows leaves out 0; see
 `comparison.significance`.
