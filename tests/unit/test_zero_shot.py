@@ -64,10 +64,11 @@ def test_a_picture_that_cannot_be_right_is_refused() -> None:
 
 def test_pictures_that_show_no_class_take_no_part() -> None:
     classes = {"things": ClassPoints(("a bus", "a tree"), torch.eye(2))}
-    images = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    figures = module.zero_shot_of_rows(images, PHOTOGRAPHS, classes, space=Sphere())
+    images = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    empty_first = [PHOTOGRAPHS[2], *PHOTOGRAPHS[:2]]
+    figures = module.zero_shot_of_rows(images, empty_first, classes, space=Sphere())
     assert figures == {
-        "zero-shot/things/top1": 1 / 2,
+        "zero-shot/things/top1": 1.0,
         "zero-shot/things/chance": 3 / 4,
         "count/zero-shot/things": 2,
     }
