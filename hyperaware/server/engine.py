@@ -241,8 +241,8 @@ class Engine:
                 model = cast(DualEncoder, remote)  # all that a searcher or a moderator asks of a model
             self._parts = self._assembled(model)
             if self._given is None:
-                # What was loaded stays: the collector need not look at it again, which takes a tenth of a
-                second.gc.collect()
+                # What was loaded stays; the collector need not look at all of it again and again.
+                gc.collect()
                 gc.freeze()
             log.info("ready: model %s (%s)", model.name, model.fingerprint)
         except Exception as error:  # whatever it is: nobody else would see it in this thread
