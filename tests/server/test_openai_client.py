@@ -200,3 +200,31 @@ def test_a_killed_model_is_back_soon_and_nothing_is_missing_from_the_audit_log(l
     assert found.problems == []
     assert found.records == before + 3  # model_failed, recovered, and one decision: none for the refused
     assert answer.results[0].model_extra["safety"]["parts"][0]["decision_id"] in log.read_text()  # type: ignore[index]
+
+
+def test_a_server_that_stops_answers_what_it_has_begun(live: Live) -> None:
+    """The last one: the server is gone afterwards."""
+    answers: list[int] = []
+    pid = live.engine._supervisor.pid
+    assert pid is not None
+
+    def ask() -> None:
+        answers.append(len(live.client().moderations.create(input=["x"] * 3).results))
+
+    os.kill(pid, signal.SIGSTOP)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    deadline = time.monotonic() + PATIENCE
+    while not live.server.server_state.tasks:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    live.server.should_exit = True
+    time.sleep(0.3)  # it has noticed by now: it looks ten times a second
+    os.kill(pid, signal.SIGCONT)
+    thread.join()
+    live.thread.join()
+    assert answers == [3]
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(openai.APIConnectionError):
+        live.client().moderations.create(input="x")

@@ -190,7 +190,8 @@ def test_items_are_added_searched_and_removed(model: DualEncoder, own_index: Pat
         assert "a thing of my own" in captions
         assert client.get(f"/v1/items/{id}/thumbnail").status_code == 200
         text = client.post("/v1/items", json={"text": "a rabbit with a cup"}).json()["id"]
-        found = client.post("/v1/search", json={"text": "a rabbit", "target": "text", "k": 1}).json()["items"]
+        asked = {"text": "a rabbit", "target": "text", "k": 1, "role": "researcher"}
+        found = client.post("/v1/search", json=asked).json()["items"]
         assert [(item["id"], item["thumbnail"]) for item in found] == [(text, None)]
         store = client.app.state.engine.searcher.store  # type: ignore[attr-defined]
         assert store.verify() == []
@@ -257,7 +258,7 @@ def test_embeddings_are_the_models_points(demo: TestClient, model: DualEncoder) 
     assert np.allclose([each["embedding"] for each in answer["data"]], points.numpy(), atol=1e-6)
     assert answer["space"]["name"] == "lorentz"
     distances = [each["root_distance"] for each in answer["data"]]
-    assert np.allclose(distances, model.space.root_distance(points).numpy(), atol=1e-6)
+    assert np.allclose(distances, model.space.root_distance(points).detach().numpy(), atol=1e-6)
     packed = demo.post("/v1/embeddings", json={"input": texts[0], "encoding_format": "base64"}).json()
     floats = np.frombuffer(base64.b64decode(packed["data"][0]["embedding"]), dtype="<f4")
     assert np.allclose(floats, points[0].numpy(), atol=1e-6)
