@@ -21,7 +21,8 @@ NONE = "none"
 Runs = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[RUN [RUN]]", help="One run folder: render its report anew. Two: their differences."
+        metavar="[RUN [RUN]]",
+        help="One run folder: its report anew. Two: their differences, into --out.",
     ),
 ]
 Methods = Annotated[
@@ -85,9 +86,12 @@ def compare(
     out: the exit code is then 1.
     """
     if runs:
-        if out is not None or methods is not None or len(runs) > 2:
-            raise ConfigError("give one or two run folders and nothing else, or --out for a new comparison.")
-        _show(runs, json=json)
+        if methods is not None or len(runs) > 2 or (out is not None and len(runs) == 1):
+            raise ConfigError("give one run folder, or two and --out if you like, or --out for a new one.")
+        if len(runs) == 1:
+            _render(runs[0], json=json)
+        else:
+            _differ(runs[0], runs[1], out, json=json)
         return
     if out is None:
         raise ConfigError("a comparison needs a folder: give --out DIR, or the run folders to show.")
@@ -123,20 +127,29 @@ def _words(given: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word.strip() for word in given.split(",") if word.strip() and word.strip() != NONE)
 
 
-def _show(runs: list[Path], *, json: bool) -> None:
-    from hyperaware.comparison.folder import read_comparison
+def _render(run: Path, *, json: bool) -> None:
     from hyperaware.comparison.runner import rendered
 
-    if len(runs) == 1:
-        _report(rendered(runs[0]), runs[0], json=json)
-        return
-    from hyperaware.comparison.difference import difference, difference_table
+    _report(rendered(run), run, json=json)
 
-    found = difference(*(read_comparison(run) for run in runs))
+
+def _differ(first: Path, second: Path, out: Path | None, *, json: bool) -> None:
+    from hyperaware.comparison.difference import difference, difference_table, html, markdown
+    from hyperaware.comparison.folder import read_comparison
+    from hyperaware.files import whole
+
+    found = difference(read_comparison(first), read_comparison(second))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in (("difference.html", html(found)), ("difference.md", markdown(found))):
+            with whole(out / name) as partial:
+                partial.write_text(text, encoding="utf-8")
     if json:
         emit(found.document())
-    else:
-        screen().print(difference_table(found))
+        return
+    screen().print(difference_table(found))
+    if out is not None:
+        screen().print(f"\nWritten: {out / 'difference.html'}, {out / 'difference.md'}", soft_wrap=True)
 
 
 def _report(comparison: "Comparison", out: Path, *, json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,22 +126,24 @@ def test_nothing_is_made_twice(
 
 
 def test_other_settings_are_other_cells(
-    made: tuple[Path, Comparison], request_of: Callable[..., Request]
+    made: tuple[Path, Comparison], request_of: Callable[..., Request], tmp_path: Path
 ) -> None:
-    out, _ = made
+    out = Path(shutil.copytree(made[0], tmp_path / "table"))
     before = {path.name for path in (out / "cells").iterdir()}
-    compare(
-        request_of(methods=("clip", "hysac"), studies=(), seeds=1, steps=3), out, world=out / "none", jobs=1
-    )
+    other = request_of(methods=("clip", "hysac"), studies=(), seeds=1, steps=3)
+    compare(other, out, world=out / "none", jobs=1)
     new = {path.name for path in (out / "cells").iterdir()} - before
     assert [name.split("-seed")[0] for name in new] == ["hysac"]
     assert read_comparison(out).entry("hysac").made.startswith("3 steps")
 
 
 def test_other_code_makes_other_cells_unless_any_code_is_welcome(
-    made: tuple[Path, Comparison], request_of: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
+    made: tuple[Path, Comparison],
+    request_of: Callable[..., Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    out, _ = made
+    out = Path(shutil.copytree(made[0], tmp_path / "table"))
     before = {path.name for path in (out / "cells").iterdir()}
     monkeypatch.setattr("hyperaware.comparison.cells.MAKING", ("losses",))
     one = request_of(methods=("uwm",), studies=(), seeds=1)
@@ -175,10 +178,12 @@ def test_workers_give_what_one_process_gives_and_two_runs_can_be_compared(
     for name in ("clip", "uwm"):
         assert together.entry(name).runs[0].model_fingerprint == alone.entry(name).runs[0].model_fingerprint
         assert together.entry(name).runs[0].figures == pytest.approx(alone.entry(name).runs[0].figures)
-    difference = command("compare", out, tmp_path / "table")
+    difference = command("compare", out, tmp_path / "table", "--out", tmp_path / "apart")
     assert difference.exit_code == 0, difference.output
     assert "on the same rows" in difference.stdout
     assert "hysac" in difference.stdout.lower()  # which only one of them has
+    for name in ("difference.html", "difference.md"):
+        assert "hysac" in (tmp_path / "apart" / name).read_text().lower()
 
 
 @pytest.mark.parametrize(
