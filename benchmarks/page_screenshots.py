@@ -74,8 +74,8 @@ def review(page: Page, url: str) -> None:
     ).raise_for_status()
     open_page(page, "Review")
     page.locator(".case .content img").wait_for()
-    page.keyboard.press("o")
-    page.keyboard.type("A drawing of a toy; nothing to hold back.")
+    page.keyboard.press("u")
+    page.keyboard.type("A pistol beside crime tape: it stays held back.")
 
 
 def policy(page: Page, url: str) -> None:

@@ -68,9 +68,7 @@ def trial(body: TrialRequest, engine: TheEngine, caller: Moderating) -> TrialRes
         raise Problem(404, "the model has no root, so no rule compares anything.", code="no_root")
     categories = {**found.probabilities, **body.categories}
     score, policy = found.moderation.score, engine.policy
-    verdict = policy.judge(
-        score, modality=given.modality, bounds=bounds, role=role, categories=categories
-    )
+    verdict = policy.judge(score, modality=given.modality, bounds=bounds, role=role, categories=categories)
     findings = policy.findings(
         score,
         bound=bounds.trigger[given.modality],

@@ -1,6 +1,6 @@
 // The frame: pages by the part of the address behind "#", role, key and colours.
 
-import { call, key, Problem } from "./api.js";
+import { key, Problem } from "./api.js";
 import { h, icon, refill, toast } from "./dom.js";
 import { session } from "./session.js";
 import { mapPage } from "./map.js";
@@ -75,7 +75,7 @@ function keyButton() {
 }
 
 function themeButton() {
-  const theme = document.documentElement.dataset.theme;
+  const theme = document.documentElement.dataset.chosen;
   const names = Object.keys(THEMES);
   const next = names[(names.indexOf(theme) + 1) % names.length];
   const drawing = { auto: "auto", light: "sun", dark: "moon" }[theme];
@@ -83,9 +83,8 @@ function themeButton() {
   button.setAttribute("aria-label", THEMES[theme]);
   button.title = THEMES[theme];
   button.addEventListener("click", () => {
-    document.documentElement.dataset.theme = next;
     localStorage.setItem("hyperaware.theme", next);
-    dispatchEvent(new Event("themechange"));
+    dispatchEvent(new Event("themechosen"));
     tools();
     document.getElementById("theme").focus();
   });

@@ -5,8 +5,9 @@ const MARGIN = 18;
 const RIM = 0.94;
 const NEAR = 12;
 const COLOURS = ["surface", "line", "ink", "quiet", "safe", "unsafe", "accent", "safe-tint", "unsafe-tint"];
-/** Where on their circles the names of the bounds stand, so that they do not cover each other. */
+/** Where on their circles the names of the bounds stand, so that they do not cover each other, and how far each gives way. */
 const LABEL_AT = { trigger: -Math.PI / 2, limit: Math.PI / 6, landing: (5 * Math.PI) / 6 };
+const GIVES_WAY = 0.8;
 
 /** Draws points, circles and the way of a query; everything it is told is redrawn with the next frame. */
 export class Disk {
@@ -36,7 +37,6 @@ export class Disk {
     this.#context = canvas.getContext("2d");
     this.#curv = curv;
     new ResizeObserver(() => this.#resized()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.coloured());
     addEventListener("themechange", () => this.coloured());
   }
 
@@ -240,8 +240,9 @@ export class Disk {
     for (const { kind, at } of this.#rings) {
       const radius = this.#radius(at) * unit;
       if (radius < 40) continue;
-      const x = cx + radius * Math.cos(LABEL_AT[kind]);
-      const y = cy + radius * Math.sin(LABEL_AT[kind]);
+      const angle = this.#labelAngle(kind);
+      const x = cx + radius * Math.cos(angle);
+      const y = cy + radius * Math.sin(angle);
       const width = context.measureText(kind).width;
       context.fillStyle = this.#colours.surface;
       context.beginPath();
@@ -253,6 +254,12 @@ export class Disk {
     disc(context, cx, cy, 4, this.#colours.ink);
     context.fillStyle = this.#colours.ink;
     context.fillText("root", cx, cy + 15);
+  }
+
+  /** Not where the query is. */
+  #labelAngle(kind) {
+    const close = this.#query && Math.cos(LABEL_AT[kind] + this.#query.angle) > Math.cos(GIVES_WAY / 2);
+    return LABEL_AT[kind] + (close ? GIVES_WAY : 0);
   }
 
   #path(cx, cy, unit) {

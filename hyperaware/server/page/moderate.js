@@ -1,11 +1,11 @@
 // The page "Moderate": scores of texts and pictures, with the thresholds that hold for the role.
 
 import { call } from "./api.js";
-import { h, icon, put, refill, toast } from "./dom.js";
+import { h, icon, percent, put, refill, toast } from "./dom.js";
 import { explanation } from "./explain.js";
 import { pictureButton, takesPictures } from "./picking.js";
 import { session } from "./session.js";
-import { actionLabel, bar, percent, ruler } from "./verdict.js";
+import { actionLabel, bar, ruler } from "./verdict.js";
 
 const FLAGGED = 0.5;
 const MOST = 16;

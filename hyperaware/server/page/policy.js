@@ -1,10 +1,10 @@
 // The page "Policy": what holds for whom, and what it would do to an example.
 
 import { call } from "./api.js";
-import { distance, h, put, refill, toast } from "./dom.js";
+import { distance, h, percent, put, refill, toast } from "./dom.js";
 import { pictureButton, takesPictures } from "./picking.js";
 import { session } from "./session.js";
-import { actionLabel, percent } from "./verdict.js";
+import { actionLabel } from "./verdict.js";
 
 export function policyPage() {
   const { policy } = session;

@@ -1,8 +1,8 @@
 // The page "Review": one case at a time, hidden until it is revealed on purpose, decided with a reason.
 
 import { call, picture, Problem, text as fetchText } from "./api.js";
-import { distance, h, icon, refill, toast } from "./dom.js";
-import { actionLabel, percent } from "./verdict.js";
+import { distance, h, icon, percent, refill, toast } from "./dom.js";
+import { actionLabel } from "./verdict.js";
 
 const KEYS = [["N", "next case"], ["R", "reveal or hide"], ["G", "grey or colours"], ["U", "uphold"], ["O", "overturn"], ["Ctrl Enter", "decide"]];
 

@@ -1,9 +1,8 @@
 // The page "Status": whether it works, what it is, and what its thresholds promise.
 
 import { call, Problem, text } from "./api.js";
-import { distance, h, refill } from "./dom.js";
+import { distance, h, percent, refill } from "./dom.js";
 import { session } from "./session.js";
-import { percent } from "./verdict.js";
 
 const EVERY = 5000;
 

@@ -1,6 +1,6 @@
 // What the policy did, and why: the same words and colours on every page.
 
-import { distance, h, percent, unique } from "./dom.js";
+import { distance, h, unique } from "./dom.js";
 
 const WORDS = {
   allow: "Allowed",
@@ -73,5 +73,3 @@ export function bar(value, thresholds = []) {
   }
   return line;
 }
-
-export { percent };
