@@ -19,6 +19,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ VERSION = 1
 MOST_BYTES = 2**18
 RIDGE = 1.0
 """Chosen on `world:validation` among 0.01 to 1: mean AUROC per category."""
+SHRINKAGE = 0.1
+"""Of the covariance within prompts: the best of 0.1, 0.3 and 1 on `world:validation`."""
 SLOT = "{}"
 _NAME = re.compile(r"[a-z0-9][a-z0-9 /_-]{0,63}")
 
@@ -241,17 +244,32 @@ class Scorer:
         """The prompts whose direction the point goes along most: (category, prompt, cosine), best first.
 
         A prompt's direction leads from the mean of the neutral prompts to the mean over its templates, the
-        point's from there to the point. Scenes are in all of them alike.
+        point's from there to the point. What varies between the templates, scenes that is, counts little: the
+        cosine is that of the inverse of the covariance within prompts (as in linear discriminant analysis).
+        On `world:validation` the first prompt names the harmful thing of 58 % of the texts and 51 % of the
+        pictures (a plain cosine: 29 % and 31 %, of 26 things), one of the first five that of 87 % and 80 %.
         """
         means = self._prompts.mean(0)
         origin = means[: len(self.concepts.neutral)].mean(0)
-        here = _tangent(point.unsqueeze(0), self.space)[0] - origin
+        directions = (means - origin) @ self._whitening
+        here = (_tangent(point.unsqueeze(0), self.space)[0] - origin) @ self._whitening
         found = [
-            (name, prompt, _cosine(means[self._row[prompt]] - origin, here))
+            (name, prompt, _cosine(directions[self._row[prompt]], here))
             for name, category in self.concepts.categories.items()
             for prompt in category.prompts
         ]
         return sorted(found, key=lambda each: -each[2])[:count]
+
+    @cached_property
+    def _whitening(self) -> Float[Tensor, "d d"]:
+        """A factor F with F F' the inverse of the covariance within prompts, shrunk by `SHRINKAGE`."""
+        spread = (self._prompts - self._prompts.mean(0)).flatten(0, 1)
+        covariance = spread.T @ spread / len(spread)
+        unit = torch.eye(len(covariance), dtype=covariance.dtype)
+        scale = covariance.diagonal().mean()
+        if scale == 0:  # a single template
+            return unit
+        return torch.linalg.cholesky(torch.linalg.inv(covariance + SHRINKAGE * scale * unit))
 
 
 def _tangent(points: Tensor, space: Space) -> Tensor:

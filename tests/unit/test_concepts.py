@@ -225,3 +225,13 @@ def test_the_nearest_prompts_are_those_of_what_is_there(world_scorer: Scorer) ->
     assert nearest[0][0] == "shocking"
     assert "skull" in nearest[0][1]
     assert [each[2] for each in nearest] == sorted((each[2] for each in nearest), reverse=True)
+
+
+def test_with_a_single_template_the_nearest_prompt_is_the_text_itself(tmp_path: Path) -> None:
+    """Nothing varies within a prompt, so nothing is discounted."""
+    model = tiny_model(lorentz=True)
+    text = SMALL.replace('templates = ["{}", "a picture of {}"]', 'templates = ["{}"]')
+    scorer = Scorer(model, Concepts.read(written(tmp_path, text)))
+    category, prompt, cosine = scorer.nearest(model.encode_text("pills at night")[0], 1)[0]
+    assert (category, prompt) == ("illegal", "pills at night")
+    assert cosine == pytest.approx(1, abs=1e-5)
