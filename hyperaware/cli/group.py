@@ -25,6 +25,7 @@ GO_ON = {
     "train": "A checkpoint was written: the same command goes on from there.",
     "compare": "Finished models stay: the same command goes on from the last checkpoints.",
     "index": "Every batch that was finished is in the index: the same command goes on from there.",
+    "download": "Files that were fetched stay: the same command goes on from there.",
     "demo": "What was written stays: the same command goes on from there.",
 }
 

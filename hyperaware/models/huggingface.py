@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from hyperaware.errors import ModelError
-from hyperaware.models.architectures import ARCHITECTURES, bare, fill
+from hyperaware.models.architectures import bare, fill
 from hyperaware.models.checkpoint_file import read_folder_weights, require_fit
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
@@ -104,7 +104,6 @@ def assembled(
         towers = bare(architecture, config)
     except Exception as error:  # transformers' configs raise what they like
         raise ModelError(f"the config of {what} cannot be used ({error!r}).") from error
-    assert architecture in ARCHITECTURES
     text: Any = towers.config.text_config
     read = read_tokenizer(
         tokenizer, context_length=text.max_position_embeddings, lowercase=architecture == "siglip"

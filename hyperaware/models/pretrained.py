@@ -92,7 +92,7 @@ def _load_from_hub(name: HubName, *, download: bool, accepted: str | None) -> Du
         return read_hub_folder(name, found)
     converted = store() / f"{name.repo.replace('/', '--')}-{found.name}"
     if not (converted / "bounds.json").is_file():  # written last
-        remarks = import_hysac(
+        import_hysac(
             weights=found / HYSAC,
             bounds=found / "hysac_bounds.json",
             backbone=base_of(name),
@@ -100,9 +100,10 @@ def _load_from_hub(name: HubName, *, download: bool, accepted: str | None) -> Du
             provenance=origin(str(name), licence_of(name.repo, found), commit=found.name),
             name=name.repo,
         )
-        for remark in remarks:
-            warnings.warn(f"{name}: {remark}", stacklevel=3)
-    return load_folder(converted)
+    model = load_folder(converted)
+    for remark in model.provenance.get("remarks", ()):
+        warnings.warn(f"{name}: {remark}", stacklevel=3)
+    return model
 
 
 def import_hysac(
@@ -117,17 +118,19 @@ def import_hysac(
 ) -> list[str]:
     """Write published HySAC weights and bounds as a model folder; what is to be said of them, if anything.
 
+    The remarks are kept in the model's provenance too.
+
     Raises:
         ModelError: the weights are of another kind, or do not fit the backbone.
         SafetyError: the bounds are incomplete.
     """
     model = read_hysac(weights, backbone=backbone, tokenizer=tokenizer)
-    model.name, model.provenance = name, provenance
     converted = read_published_bounds(bounds, model_fingerprint=model.fingerprint)
+    remarks = [*remarks_on_curv(model.space.config()["curv"]), *remarks_on_bounds(converted)]
+    model.name, model.provenance = name, provenance | ({"remarks": remarks} if remarks else {})
     save(model, out)
     converted.save(out)
-    curv = model.space.config()["curv"]
-    return [*remarks_on_curv(curv), *remarks_on_bounds(converted)]
+    return remarks
 
 
 def shipped_folder(name: str) -> Path:
