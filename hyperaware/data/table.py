@@ -1,0 +1,92 @@
+"""Records of a table: JSON lines, JSON, CSV or TSV. A bad line is a problem of that line, not of the file."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hyperaware.data.record import RowProblem
+from hyperaware.errors import DataError
+
+__all__ = ["SUFFIXES", "records"]
+
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+
+
+def records(path: Path) -> Iterator[tuple[str, Any] | RowProblem]:
+    """Where each record stands, and the record; or what is wrong there.
+
+    JSON is a list of records, an object that holds one under `data`, or an object of records by id. Text is
+    UTF-8, with or without a mark at its beginning; a CSV has its column names in the first line.
+
+    Raises:
+        DataError: no such file, another kind of file, or JSON that ends too early.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"{path} is no table that can be read; expected {', '.join(SUFFIXES)}.")
+    if not path.is_file():
+        raise DataError(f"{path} is missing; expected a table.")
+    if suffix == ".jsonl":
+        return _lines(path)
+    return _json(path) if suffix == ".json" else _csv(path, "\t" if suffix == ".tsv" else ",")
+
+
+def _lines(path: Path) -> Iterator[tuple[str, Any] | RowProblem]:
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            try:
+                yield where, json.loads(line.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                yield RowProblem(f"not UTF-8 text ({error}).", where=where, reason="bad_row")
+            except (ValueError, RecursionError) as error:
+                yield RowProblem(f"not JSON ({error}).", where=where, reason="bad_row")
+
+
+def _json(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        document = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON in UTF-8: {error}. Fetch it anew.") from error
+    if isinstance(document, dict) and isinstance(document.get("data"), dict | list):
+        document = document["data"]
+    if isinstance(document, dict):
+        for key, record in document.items():
+            yield f"{path}, record {key!r}", {"key": key, **record} if isinstance(record, dict) else record
+    elif isinstance(document, list):
+        for number, record in enumerate(document):
+            yield f"{path}, record {number}", record
+    else:
+        raise DataError(f"{path} holds a {type(document).__name__}; expected a list or object of records.")
+
+
+def _csv(path: Path, delimiter: str) -> Iterator[tuple[str, Any] | RowProblem]:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.DictReader(file, delimiter=delimiter)
+        while True:
+            try:
+                record = next(reader, None)
+            except csv.Error as error:
+                where = f"{path}, line {reader.line_num}"
+                yield RowProblem(f"not CSV ({error}).", where=where, reason="bad_row")
+                continue
+            if record is None:
+                return
+            where = f"{path}, line {reader.line_num}"
+            problem = _odd(record)
+            yield (where, record) if problem is None else RowProblem(problem, where=where, reason="bad_row")
+
+
+def _odd(record: Mapping[Any, Any]) -> str | None:
+    """What is wrong with a line of a CSV, if anything."""
+    if None in record:
+        return f"{len(record[None])} more fields than the {len(record) - 1} columns; are commas quoted?"
+    texts = "".join([value for value in record.values() if value])
+    if any("\udc80" <= letter <= "\udcff" for letter in texts):
+        return "not UTF-8 text."
+    return None
