@@ -46,8 +46,8 @@ def captions() -> list[str]:
     return [text for row in found for text in (row.safe_text, row.unsafe_text)]
 
 
-def own_throughput(seconds: float, threads: int) -> float:
-    """Texts per second that the model encodes in full batches, in this process."""
+def own_throughput(seconds: float, threads: int) -> list[float]:
+    """Texts per second, and per processor second, that the model encodes in full batches in this process."""
     import torch
 
     from hyperaware.models.pretrained import DEFAULT, load
@@ -55,11 +55,11 @@ def own_throughput(seconds: float, threads: int) -> float:
     torch.set_num_threads(threads)
     model, texts = load(DEFAULT), captions()
     model.encode_text(texts[:BATCH])
-    done, start = 0, time.perf_counter()
+    done, start, used = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         place = done % CAPTIONS
         done += len(model.encode_text(texts[place : place + BATCH]))
-    return done / (time.perf_counter() - start)
+    return [done / (time.perf_counter() - start), done / (time.process_time() - used)]
 
 
 # -- the server ------------------------------------------------------------------------------------------
@@ -115,6 +115,12 @@ def status_of(pid: int, key: str) -> int:
     return 0
 
 
+def cpu_of(pid: int) -> float:
+    """Processor seconds of a process so far, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 # -- the clients -----------------------------------------------------------------------------------------
 
 
@@ -128,6 +134,10 @@ class Answers:
     refused: list[float] = field(default_factory=list)
     """When a 503 came."""
     killed: float | None = None
+    cpu: dict[str, float] = field(default_factory=dict)
+    """Processor seconds of each process, from the beginning to the kill."""
+    answered_then: int = 0
+    """Requests that were answered by then."""
     back: float | None = None
     """When the first request was answered that was sent after the kill."""
 
@@ -191,8 +201,12 @@ async def load(server: Server, bodies: list[bytes], seconds: float, *, kill: boo
         for number in range(CLIENTS)
     ]
     if kill:
-        await asyncio.sleep(seconds / 2)
         victim = server.workers()[0]
+        processes = {"server": server.process.pid, "model": victim, "clients": os.getpid()}
+        before = {name: cpu_of(pid) for name, pid in processes.items()}
+        await asyncio.sleep(seconds / 2)
+        answers.cpu = {name: cpu_of(pid) - before[name] for name, pid in processes.items()}
+        answers.answered_then = len(answers.latencies)
         answers.killed = time.perf_counter()
         os.kill(victim, signal.SIGKILL)
     await asyncio.gather(*clients)
@@ -227,6 +241,9 @@ def figures(answers: Answers, start: float, seconds: float, each: int) -> dict[s
         "errors": errors,
         "refused_outside_of_the_recovery": len(stray),
         "refused_during_the_recovery": len(answers.refused) - len(stray),
+        "cpu_microseconds_per_text": {
+            name: 1e6 * used / (each * answers.answered_then) for name, used in answers.cpu.items()
+        },
         "recovery_seconds": None if killed is None or back is None else back - killed,
     }
 
@@ -247,7 +264,7 @@ def measured(seconds: float, each: int, threads: int) -> dict[str, Any]:
     """The whole run."""
     texts = captions()
     probe = ("benchmarks.serve_load", "--own", str(min(seconds, 10.0)), "--threads", str(threads))
-    before = float(in_new_process(*probe))
+    before = in_new_process(*probe)
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder))
         try:
@@ -261,12 +278,13 @@ def measured(seconds: float, each: int, threads: int) -> dict[str, Any]:
             stopped = server.stop()
         answered = each * lists.statuses["200"] + single.statuses["200"]
         log = audited(server, answered)
-    own = (before + float(in_new_process(*probe))) / 2
+    own, per_cpu = (statistics.mean(pair) for pair in zip(before, in_new_process(*probe), strict=True))
     share = listed["texts_per_second"] / own
     return {
         "clients": CLIENTS,
         "seconds": seconds,
         "own_texts_per_second": own,
+        "own_cpu_microseconds_per_text": 1e6 / per_cpu,
         "share_of_own": share,
         "lists": listed,
         "single_texts": singles,

@@ -103,7 +103,10 @@ class Decoders:
             "max_bytes": self._told.limits.max_bytes,
             "max_pixels": self._told.limits.max_pixels,
         }
-        child = self._free.get()
+        try:
+            child = self._free.get(timeout=self._told.seconds)
+        except queue.Empty:
+            raise QueueFull("every process that decodes pictures is busy") from None
         try:
             if child is None or not child.alive:
                 child = self._started()

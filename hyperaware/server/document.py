@@ -18,6 +18,94 @@ Every answer that judges says how: score, bound, rule and policy version. Every 
 it is told, by id and hash, never by content. Errors have OpenAI's shape."""
 FREE_OF_KEYS = ("/health/live", "/health/ready")
 ANYWHERE = (429, 500, 503)
+ITEM = {
+    "id": "02217a135418dee22fbd34f8a0ac23d2",
+    "modality": "image",
+    "caption": "a rabbit in the snow",
+    "similarity": None,
+    "score": 0.31,
+    "categories": {"violence": 0.01},
+    "blurred": False,
+    "thumbnail": "/v1/items/02217a135418dee22fbd34f8a0ac23d2/thumbnail",
+}
+CASE = {
+    "id": "case-0123456789abcdef",
+    "request_id": "modr-0123456789abcdef01234567-0",
+    "modality": "text",
+    "item_id": None,
+    "action": "review",
+    "score": 0.43,
+    "categories": {"violence": 0.9},
+    "reason": "root distance 0.4300 is above the bound 0.2676 for text queries",
+    "created": 1800000000.0,
+    "state": "open",
+    "lease_until": None,
+    "turns": [],
+}
+SPACE = {"name": "lorentz", "curv": 0.21}
+CIRCLES = {"text": 0.27, "image": 0.33}
+ANSWERS: dict[str, Any] = {
+    "get /v1/items/{id}": ITEM,
+    "delete /v1/items/{id}": {"id": ITEM["id"], "deleted": True},
+    "get /v1/map": {
+        "points": [
+            {
+                "id": ITEM["id"],
+                "modality": "image",
+                "root_distance": 0.31,
+                "angle": 1.57,
+                "blurred": False,
+            }
+        ],
+        "more": False,
+        "trigger": CIRCLES,
+        "limit": CIRCLES,
+        "landing": {"text": 0.25, "image": 0.31},
+    },
+    "get /v1/reviews": [CASE],
+    "get /v1/reviews/{id}": CASE,
+    "post /v1/reviews/next": {"case": CASE, "waiting": 1},
+    "get /v1/about": {
+        "version": "0.1.0",
+        "model": {
+            "name": "world-hysac-ordered",
+            "fingerprint": "cac9d3398c838e21",
+            "space": SPACE,
+            "dimension": 128,
+            "license": "apache-2.0",
+            "card": "# world-hysac-ordered",
+        },
+        "index": {"items": {"image": 400}, "generation": 13},
+        "thresholds": None,
+        "calibrated": {"violence": ["text", "image"]},
+    },
+    "get /v1/policy": {
+        "version": "default-2",
+        "default_role": "viewer",
+        "role": "viewer",
+        "scopes": ["search", "moderate"],
+        "switches": False,
+        "roles": {
+            "viewer": {
+                "action": "redirect",
+                "show": "safe",
+                "strength": 1.0,
+                "message": "Showing safer results instead.",
+                "queries": [],
+                "items": [],
+            }
+        },
+        "model": {
+            "name": "world-hysac-ordered",
+            "fingerprint": "cac9d3398c838e21",
+            "space": SPACE,
+            "trigger": CIRCLES,
+            "limit": CIRCLES,
+            "landing": {"text": 0.25, "image": 0.31},
+        },
+    },
+}
+"""Answers of routes that have no body which could serve as an example."""
 
 
 def described(app: FastAPI, *, with_keys: bool) -> None:
@@ -38,9 +126,11 @@ def _document(app: FastAPI, with_keys: bool) -> dict[str, Any]:
     for gone in ("HTTPValidationError", "ValidationError"):
         schemas.pop(gone, None)
     for path, methods in document["paths"].items():
-        for operation in methods.values():
+        for method, operation in methods.items():
             responses = operation["responses"]
             responses.pop("422", None)
+            if f"{method} {path}" in ANSWERS:
+                responses["200"]["content"]["application/json"]["example"] = ANSWERS[f"{method} {path}"]
             for status in _statuses(path, operation, with_keys):
                 responses.setdefault(str(status), _response(status))
             if with_keys and path not in FREE_OF_KEYS:

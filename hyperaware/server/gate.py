@@ -167,7 +167,7 @@ class Gate:
             try:
                 message = await asyncio.wait_for(receive(), None if whole else BODY_SECONDS)
             except asyncio.TimeoutError:
-                raise HTTPException(408, "the body came too slowly") from None
+                raise HTTPException(408, "the body came too slowly.") from None
             whole = not message.get("more_body", False)
             got += len(message.get("body", b""))
             if got > self._max_body_bytes:

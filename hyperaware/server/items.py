@@ -113,7 +113,7 @@ def get(
 @router.get(
     "/v1/items/{id}/thumbnail",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}},
+    responses={200: {"content": {"image/jpeg": {"example": "a JPEG"}}, "description": "A JPEG."}},
 )
 def thumbnail(
     id: Id,

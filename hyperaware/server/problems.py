@@ -103,14 +103,16 @@ def _of_validation(error: RequestValidationError) -> Problem:
     first = next((each for each in found if not each["type"].endswith("_type")), found[0])
     place = [part for part in first["loc"] if isinstance(part, int) or _FIELD.fullmatch(part)]
     place = [part for part in place if part not in ("body", "query", "path")]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")[:200]
     what = "the body is no JSON" if first["type"] == "json_invalid" else first["msg"]
     return Problem(400, f"{where}: {what}." if where else f"{what}.", code=first["type"], param=where or None)
 
 
 def _of_http(error: HTTPException) -> Problem:
-    words = {404: "there is no such route", 405: "this route does not take this method"}
-    return Problem(error.status_code, f"{words.get(error.status_code, error.detail)}.".replace("..", "."))
+    words = {404: "there is no such route.", 405: "this route does not take this method."}
+    codes = {404: "unknown_route", 405: "method", 408: "slow", 413: "too_large"}
+    status = error.status_code
+    return Problem(status, words.get(status, error.detail), code=codes.get(status))
 
 
 def _of_ours(error: HyperawareError) -> Problem:

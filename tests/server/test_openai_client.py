@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import openai
@@ -29,8 +30,14 @@ class Live:
     def __init__(self, state: Path) -> None:
         self.ring = KeyRing.read(state / "keys.json", create=True)
         self.token = self.key("viewer")
+        self.clients: list[OpenAI] = []
         settings = Settings(
-            state=state, max_inputs=40, queue_size=40, max_body_bytes=100_000, batch_wait_ms=0
+            state=state,
+            max_inputs=40,
+            queue_size=40,
+            max_body_bytes=100_000,
+            batch_wait_ms=0,
+            request_seconds=PATIENCE,
         )
         app = create_app(settings)
         self.engine: Engine = app.state.engine
@@ -46,7 +53,8 @@ class Live:
 
     def client(self, token: str | None = None, **options: object) -> OpenAI:
         chosen: dict = {"_strict_response_validation": True, "max_retries": 0, "timeout": PATIENCE, **options}
-        return OpenAI(base_url=self.url, api_key=token or self.token, **chosen)
+        self.clients.append(OpenAI(base_url=self.url, api_key=token or self.token, **chosen))
+        return self.clients[-1]
 
     def wait(self) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -58,6 +66,8 @@ class Live:
         self.server.should_exit = True
         self.thread.join()
         self.socket.close()
+        for client in self.clients:
+            client.close()
 
 
 @pytest.fixture(scope="module")
@@ -158,29 +168,35 @@ def test_errors_are_the_clients_own_classes(live: Live) -> None:
 
 
 def test_a_full_queue_is_a_rate_limit_that_the_client_waits_for(live: Live) -> None:
+    text, waiting, client = ["x"] * 30, [], live.client()
+
+    def ask() -> None:
+        with suppress(openai.APIStatusError):
+            client.moderations.create(input=text)
+
     os.kill(live.engine._supervisor.pid or 0, signal.SIGSTOP)
     try:
-        text = ["x"] * 30
-        waiting = [
-            threading.Thread(target=lambda: live.client().moderations.create(input=text)) for _ in range(4)
-        ]
-        for thread in waiting[:3]:  # two batches are under way, one waits
-            thread.start()
         deadline = time.monotonic() + PATIENCE
-        while live.engine._batcher.depth < 30:
+        while (
+            live.engine._batcher.depth < 30
+        ):  # two batches are under way, one is about to be, the next waits
             assert time.monotonic() < deadline
-            time.sleep(0.01)
+            waiting.append(threading.Thread(target=ask))
+            waiting[-1].start()
+            time.sleep(0.2)
         with pytest.raises(openai.RateLimitError) as busy:
-            live.client().moderations.create(input=text)
+            client.moderations.create(input=text)
+        assert busy.value.code == "queue_full"
         assert busy.value.response.headers["retry-after"] == "1"
     finally:
         os.kill(live.engine._supervisor.pid or 0, signal.SIGCONT)
-        for thread in waiting[:3]:
+        for thread in waiting:
             thread.join()
     assert live.client(max_retries=5).moderations.create(input=text).results
 
 
 def test_a_killed_model_is_back_soon_and_nothing_is_missing_from_the_audit_log(live: Live) -> None:
+    live.wait()
     log = live.engine.settings.state_folder / "audit.jsonl"
     before, pid = examine(log).records, live.engine._supervisor.pid
     assert pid is not None
@@ -204,6 +220,7 @@ def test_a_killed_model_is_back_soon_and_nothing_is_missing_from_the_audit_log(l
 
 def test_a_server_that_stops_answers_what_it_has_begun(live: Live) -> None:
     """The last one: the server is gone afterwards."""
+    live.wait()
     answers: list[int] = []
     pid = live.engine._supervisor.pid
     assert pid is not None
