@@ -1,6 +1,6 @@
 """`GET /v1/about`: the model with its card, the index, and what the thresholds promise."""
 
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter
 
@@ -78,7 +78,10 @@ def about(engine: TheEngine, caller: Anyone) -> About:
         thresholds=_thresholds(parts, calibration),
         calibrated=None
         if calibration is None
-        else {name: sorted(each.probability) for name, each in calibration.categories.items()},  # type: ignore[type-var]
+        else {
+            name: [modality for modality in get_args(Modality) if modality in each.probability]
+            for name, each in calibration.categories.items()
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""`POST /v1/policy/trial`: what the policy would do, rule by rule. Nothing is decided, so nothing is recorded."""
+"""`POST /v1/policy/trial`: what the policy would do, rule by rule. Nothing is decided or recorded."""
 
 import dataclasses
 from typing import Annotated
