@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hyperaware import recipes
+from hyperaware.calibrate import guarantee
 from hyperaware.catalogue import FILE_NAME, own_bounds, read_reference, start_store
 from hyperaware.data.quadruplet import Row
 from hyperaware.evaluation import plots
@@ -178,6 +179,8 @@ class Demo:
         medians = {name: f"{float(values.median()):.3f}" for name, values in distances.items()}
         self._list([(median, name.replace("_", " "), "unsafe" in name) for name, median in medians.items()])
         self._say(f"These are medians. All distances, with the bounds that the model judges by: {path}")
+        if bounds is not None:
+            self._say(f"\nWhat is promised of these bounds. {guarantee(model, bounds)}")
 
     def farewell(self, model: DualEncoder) -> None:
         name = model.name if model.folder is None or model.name == DEFAULT else model.folder
@@ -192,6 +195,7 @@ class Demo:
             f'search {index} "a rabbit with an axe in the snow" --role child',
             f"evaluate world {name} --plots {plots_folder}",
             f"train {DEFAULT} --out {self.out / 'mine'}",
+            "serve --demo" if self.out == Path("demo") else f"serve --index {index} --no-auth",
             "--help",
         )
         self.console.print()
