@@ -18,7 +18,7 @@ Every answer that judges says how: score, bound, rule and policy version. Every 
 it is told, by id and hash, never by content. Errors have OpenAI's shape."""
 FREE_OF_KEYS = ("/health/live", "/health/ready")
 ANYWHERE = (429, 500, 503)
-ITEM = {
+ITEM: dict[str, Any] = {
     "id": "02217a135418dee22fbd34f8a0ac23d2",
     "modality": "image",
     "caption": "a rabbit in the snow",
@@ -28,7 +28,7 @@ ITEM = {
     "blurred": False,
     "thumbnail": "/v1/items/02217a135418dee22fbd34f8a0ac23d2/thumbnail",
 }
-CASE = {
+CASE: dict[str, Any] = {
     "id": "case-0123456789abcdef",
     "request_id": "modr-0123456789abcdef01234567-0",
     "modality": "text",
