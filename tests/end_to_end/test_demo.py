@@ -43,6 +43,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_demo_shows_and_writes_everything(shown: dict[str, Any]) -> None:
     for heading in ("1. A gallery", "2. Before and after", "3. An index", "4. Three searches"):
         assert heading in shown["stdout"]
+    promise = "with probability at most 5 % (split conformal, 1,000 safe texts"
+    assert promise in " ".join(shown["stdout"].split())
     for heading in ("5. From a picture", "6. How far", "What this model cannot do", "What to type next"):
         assert heading in shown["stdout"]
     written = {path.name for path in shown["out"].iterdir()}
@@ -78,7 +80,7 @@ def test_the_demo_again_is_the_same_and_its_index_can_be_searched(shown: dict[st
 def test_the_commands_that_the_demo_names_work(shown: dict[str, Any]) -> None:
     lines = shown["stdout"].partition("What to type next")[2].splitlines()
     words = [line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")]
-    assert len(words) == 5
+    assert len(words) == 6
     child = next(line for line in words if "--role child" in line)
     assert document(*shlex.split(child))["verdict"]["action"] == "block"
 
