@@ -86,6 +86,7 @@ class Moderator:
         calibration: Calibration | None = None,
         concepts: Concepts | None = None,
         policy: Policy | None = None,
+        domain: str | None = None,
     ) -> None:
         """Binds a model to what was measured with it, and reads the prompts of the concepts.
 
@@ -94,9 +95,12 @@ class Moderator:
             calibration: gives probabilities; without one there are none, and rules for categories hit.
             concepts: gives categories; without them there are none.
             policy: the package's own if none is given.
+            domain: judge by the thresholds of this domain of the calibration.
 
         Raises:
-            SafetyError: bounds that are missing or of another model, or a calibration that is not theirs.
+            SafetyError: bounds that are missing or of another model, or a calibration that is missing where a
+                domain is asked for, or is not theirs.
+            ConfigError: a domain that the calibration does not have.
         """
         self.space = space_from_config(model.space.config())
         self.fingerprint = model.fingerprint
@@ -113,6 +117,11 @@ class Moderator:
             if bounds is None:
                 raise SafetyError("a calibration was given without the bounds that it speaks of.")
             calibration.require_bounds(bounds)
+            bounds = bounds if domain is None else calibration.for_domain(bounds, domain)
+        elif domain is not None:
+            raise SafetyError(
+                f"there is no calibration, so no thresholds of the domain {domain!r} are known."
+            )
         self.model = model
         self.tokenizer: Tokenizer = model.tokenizer
         self.bounds = bounds
@@ -122,7 +131,12 @@ class Moderator:
 
     @classmethod
     def of(
-        cls, model: DualEncoder, *, policy: Policy | None = None, concepts: Concepts | None = None
+        cls,
+        model: DualEncoder,
+        *,
+        policy: Policy | None = None,
+        concepts: Concepts | None = None,
+        domain: str | None = None,
     ) -> "Moderator":
         """A moderator with the bounds and calibration in the model's folder, and the concepts that fit it.
 
@@ -138,6 +152,7 @@ class Moderator:
             calibration=calibration_module.load(model.folder, bounds=bounds),
             concepts=Concepts.of(model) if concepts is None else concepts,
             policy=policy,
+            domain=domain,
         )
 
     def moderate(

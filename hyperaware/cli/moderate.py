@@ -43,6 +43,9 @@ def moderate(
     role: Role = None,
     policy: PolicyFile = None,
     concepts: ConceptFile = None,
+    domain: Annotated[
+        str | None, typer.Option(help="Judge by the thresholds of this domain of the calibration.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Judge texts and pictures.
@@ -59,7 +62,7 @@ def moderate(
         items |= _items(jsonl)
     if not items:
         raise ConfigError('nothing to judge: give --text "...", --image FILE or --jsonl FILE.')
-    moderator = _moderator(model, policy, concepts)
+    moderator = _moderator(model, policy, concepts, domain)
     texts = {name: item["text"] for name, item in items.items() if "text" in item}
     images = {name: item["image"] for name, item in items.items() if "image" in item}
     answers = moderator.moderate(list(texts.values()), list(images.values()), role=role)
@@ -98,7 +101,9 @@ def _items(path: Path) -> dict[str, dict[str, str]]:
     return items
 
 
-def _moderator(model: str, policy: Path | None, concepts: Path | None) -> "Moderator":
+def _moderator(
+    model: str, policy: Path | None, concepts: Path | None, domain: str | None = None
+) -> "Moderator":
     from hyperaware.models.pretrained import load
     from hyperaware.moderate import Moderator
     from hyperaware.moderation.concepts import Concepts
@@ -106,7 +111,7 @@ def _moderator(model: str, policy: Path | None, concepts: Path | None) -> "Moder
 
     chosen = None if policy is None else Policy.read(policy)
     loaded = load(model)
-    return Moderator.of(loaded, policy=chosen, concepts=Concepts.of(loaded, concepts))
+    return Moderator.of(loaded, policy=chosen, concepts=Concepts.of(loaded, concepts), domain=domain)
 
 
 def document(moderation: "Moderation") -> dict[str, Any]:

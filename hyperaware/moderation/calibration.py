@@ -56,7 +56,7 @@ class ModalityCalibration:
     domains: Mapping[str, Thresholds]
     """The same for the rows of one domain; empty where rows carry none."""
     too_small: Mapping[str, int]
-    """Domains with too few rows for the rates that were asked for, and their rows: nothing is promised."""
+    """Domains with too few rows for the rates that were asked for, and the rows of their smaller class."""
     probability: ProbabilityMap
     """From root distance to the probability that the item is unsafe."""
     benign: tuple[float, ...]
@@ -117,17 +117,21 @@ class Calibration:
         return self.of(modality).probability(score)
 
     def guarantee(self, modality: str) -> str:
-        """What is promised of the threshold of a modality, in one sentence with its numbers.
+        """What is promised of the thresholds of a modality, in one sentence with its numbers.
 
         For instance "A new safe text lies above 0.2676 with probability at most 5 % (split conformal, 1,000
-        safe texts; for this threshold 3.7 % to 6.4 % with 95 % confidence)."
+        safe texts; for this threshold 3.7 % to 6.4 % with 95 % confidence), and a new unsafe one at 0.2676 or
+        within with probability at most 2 % (1,000 unsafe texts), as long as new data are like the calibration
+        rows."
         """
-        promise = self.of(modality).thresholds.false_positive
+        found = self.of(modality).thresholds
+        safe, unsafe = found.false_positive, found.miss
         return (
-            f"A new safe {modality} lies above {promise.threshold:.4f} with probability at most "
-            f"{percent(promise.rate)} (split conformal, {promise.n:,} safe {modality}s; for this threshold "
-            f"{percent(promise.low)} to {percent(promise.high)} with {percent(CONFIDENCE)} confidence), "
-            "as long as new data are like the calibration rows."
+            f"A new safe {modality} lies above {found.limit:.4f} with probability at most "
+            f"{percent(safe.rate)} (split conformal, {safe.n:,} safe {modality}s; for this threshold "
+            f"{percent(safe.low)} to {percent(safe.high)} with {percent(CONFIDENCE)} confidence), and a new "
+            f"unsafe one at {found.trigger:.4f} or within with probability at most {percent(unsafe.rate)} "
+            f"({unsafe.n:,} unsafe {modality}s), as long as new data are like the calibration rows."
         )
 
     def require_bounds(self, bounds: Bounds) -> None:
@@ -271,7 +275,7 @@ def measure(
             try:
                 own[name] = promises(each, modality, **rates)
             except SafetyError:
-                too_small[name] = len(each[f"safe_{modality}"])
+                too_small[name] = min(len(each[f"{safety}_{modality}"]) for safety in ("safe", "unsafe"))
         parts[modality] = ModalityCalibration(
             thresholds=promises(distances, modality, **rates),
             domains=own,

@@ -93,6 +93,9 @@ def test_the_guarantee_is_a_sentence_with_its_numbers(made: Made) -> None:
     assert f"A new safe text lies above {bounds.limit['text']:.4f} with probability at most 5 %" in sentence
     assert "200 safe texts" in sentence
     assert "with 95 % confidence" in sentence
+    assert (
+        f"a new unsafe one at {bounds.trigger['text']:.4f} or within with probability at most 2 %" in sentence
+    )
 
 
 def test_too_few_rows_are_an_error_that_says_how_many_are_needed(model: DualEncoder) -> None:

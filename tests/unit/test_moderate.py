@@ -182,6 +182,22 @@ def test_parts_that_do_not_belong_together_are_refused(model: DualEncoder) -> No
         moderator_of(model, calibration=other)
 
 
+def test_a_domain_is_judged_by_its_own_thresholds(model: DualEncoder) -> None:
+    points = points_around(model)
+    domains = tuple("near" if row < 100 else None for row in range(200))
+    bounds, calibration = measured(model, points, domains=domains)
+    bounds = replace(bounds, model_fingerprint=model.fingerprint)
+    calibration = replace(calibration, model_fingerprint=model.fingerprint)
+    own = calibration.text.domains["near"].trigger
+    assert own != bounds.trigger["text"]
+    found = Moderator(model, bounds=bounds, calibration=calibration, domain="near").moderate(["a ball"])[0]
+    assert found.bound == own
+    with pytest.raises(ConfigError, match="Did you mean 'near'"):
+        Moderator(model, bounds=bounds, calibration=calibration, domain="neer")
+    with pytest.raises(SafetyError, match="no calibration"):
+        Moderator(model, bounds=bounds, domain="near")
+
+
 def test_without_a_root_only_an_open_role_gets_a_verdict() -> None:
     flat = Moderator(tiny_model(), bounds=None)
     viewer, researcher = (flat.moderate(["a red ball"], role=role)[0] for role in ("viewer", "researcher"))
