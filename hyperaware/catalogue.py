@@ -12,7 +12,10 @@ from hyperaware.index.sqlite import SQLiteStore
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import DEFAULT, load, shipped_folder
 from hyperaware.moderation import bounds as bounds_module
+from hyperaware.moderation import calibration
 from hyperaware.moderation.bounds import Bounds
+from hyperaware.moderation.categories import CalibratedScorer
+from hyperaware.moderation.concepts import Concepts, Scorer
 from hyperaware.moderation.policy import Policy
 from hyperaware.search import Searcher
 
@@ -23,6 +26,7 @@ __all__ = [
     "open_searcher",
     "open_store",
     "own_bounds",
+    "own_scorer",
     "read_reference",
     "start_store",
 ]
@@ -101,18 +105,28 @@ def open_model(index: Path, name: str | None = None) -> DualEncoder:
     return load(name)
 
 
-def open_searcher(index: Path, *, model: str | None = None, policy: Policy | None = None) -> Searcher:
+def open_searcher(
+    index: Path, *, model: str | None = None, policy: Policy | None = None, concepts: Path | None = None
+) -> Searcher:
     """A searcher over an existing index, with its model, the model's bounds and the default policy.
 
     Raises:
-        StoreError: no index, or one that was built by another model than `model`.
+        StoreError: no index, or one that was built by another model than `model`, or whose categories are by
+            other concepts than the model's.
         SafetyError: the model has no bounds.
+        ConfigError: the policy names a category that the model has no calibrated probabilities of.
     """
     read_reference(index)
     loaded = open_model(index, model)
     bounds = own_bounds(loaded)
+    policy = Policy.default() if policy is None else policy
+    scorer = own_scorer(loaded, concepts=concepts) if policy.categories else None
     store = SQLiteStore(index, space=loaded.space, model_fingerprint=loaded.fingerprint, create=False)
-    return Searcher(loaded, store, bounds, Policy.default() if policy is None else policy)
+    try:
+        return Searcher(loaded, store, bounds, policy, scorer=scorer)
+    except BaseException:
+        store.close()
+        raise
 
 
 def own_bounds(model: DualEncoder) -> Bounds | None:
@@ -126,3 +140,18 @@ def own_bounds(model: DualEncoder) -> Bounds | None:
     if model.folder is None:
         raise ConfigError("the model lies in no folder, so it has no bounds. Save it and measure them.")
     return bounds_module.load(model.folder, model_fingerprint=model.fingerprint)
+
+
+def own_scorer(model: DualEncoder, *, concepts: Path | None = None) -> CalibratedScorer:
+    """What computes the categories of points of the model: by a file of concepts or those that fit it, and
+    by the calibration in the model's folder. Without a calibration no category has probabilities.
+
+    Raises:
+        ConfigError: no such file of concepts, or a wrong one.
+        SafetyError: the model's bounds are missing, or its calibration does not belong to them.
+    """
+    bounds = own_bounds(model)
+    found = None
+    if bounds is not None and model.folder is not None:
+        found = calibration.load(model.folder, bounds=bounds)
+    return CalibratedScorer(Scorer(model, Concepts.of(model, concepts)), found)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from PIL import Image
@@ -185,7 +185,10 @@ class Searcher:
             steps.append(step)
             page = self._page(points, shown, target, filters, k=k + 1, offset=offset)
             more = len(page) > k
-            hits = tuple(_found(hit, target, shown, blurred=verdict.blurred) for hit in page[:k])
+            hits = tuple(
+                _found(hit, target, shown, similarity=hit.similarity, blurred=verdict.blurred)
+                for hit in page[:k]
+            )
             steps.append(_searched(hits, k, target, shown))
         return Answer(
             query=query,
@@ -227,8 +230,7 @@ class Searcher:
         item = self._visible(id, shown)
         if item is None:
             return None
-        hit = Hit(item.id, item.path, item.caption, math.nan, item.score, item.categories)
-        return _found(hit, item.modality, shown, blurred=False)._replace(similarity=None)
+        return _found(item, item.modality, shown, similarity=None, blurred=False)
 
     def _shows(self, role: str | None) -> ItemFilter:
         if not self.space.has_root:
@@ -236,8 +238,7 @@ class Searcher:
         return self.policy.shows(role, bounds=self.bounds)
 
     def _visible(self, id: str, shown: ItemFilter) -> Item | None:
-        limits: dict[Modality, float | None] = {"image": shown.max_score["image"]}
-        limits["text"] = shown.max_score["text"]
+        limits: dict[Modality, float | None] = {each: shown.max_score[each] for each in get_args(Modality)}
         return self.store.get(id, max_score=limits, max_categories=shown.max_categories)
 
     def _encode(
@@ -323,22 +324,28 @@ def _require_categories(policy: Policy, store: Store, scorer: CategoryScorer | N
         )
 
 
-def _found(hit: Hit, modality: Modality, shown: ItemFilter, *, blurred: bool) -> Found:
-    """The hit as the role sees it.
+def _found(
+    item: Hit | Item, modality: Modality, shown: ItemFilter, *, similarity: float | None, blurred: bool
+) -> Found:
+    """The item as the role sees it.
 
     Raises:
         SafetyError: the store gave what the role may not see. Nothing is answered then.
     """
-    action = shown.action(modality=modality, score=hit.score, categories=hit.categories)
+    action = shown.action(modality=modality, score=item.score, categories=item.categories)
     if action == "block":
         raise SafetyError(f"the store gave an item that role {shown.role!r} may not see. Repair the store.")
     would: Action = action
     if shown.shadow is not None:
-        would = shown.shadow.action(modality=modality, score=hit.score, categories=hit.categories)
+        would = shown.shadow.action(modality=modality, score=item.score, categories=item.categories)
     return Found(
-        *hit[:5],
+        id=item.id,
+        path=item.path,
+        caption=item.caption,
+        similarity=similarity,
+        score=item.score,
         modality=modality,
-        categories=hit.categories,
+        categories=item.categories,
         blurred=blurred or action == "blur",
         shadow=None if would == action else would,
     )

@@ -3,18 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS, FAILED, example
-from hyperaware.cli.parameters import Json
+from hyperaware.cli.parameters import Concepts, Json
+from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars, emit, note, screen, table
+
+if TYPE_CHECKING:
+    from hyperaware.models.dual_encoder import DualEncoder
+    from hyperaware.moderation.categories import CalibratedScorer
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="An index of pictures: add, remove, status, verify.", no_args_is_help=True, rich_markup_mode=None
+    help="An index of pictures: add, categorise, remove, status, verify.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Index = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of the index.")]
@@ -34,22 +41,25 @@ def add(
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove items whose file is gone.")] = False,
     moved: Annotated[bool, typer.Option("--moved", help="The indexed folder now lies at FOLDER.")] = False,
+    concepts: Concepts = None,
     json: Json = False,
 ) -> None:
     """Add the pictures of FOLDER to INDEX, or bring it up to date: what has not changed is not encoded again.
 
+    Where the model is calibrated for categories, the items get theirs, which a policy may have rules for.
     A file that cannot be read is named and counted, and never stops the run: the exit code is then 3.
     """
     from hyperaware.catalogue import open_model, start_store
     from hyperaware.index.ingest import ingest
 
     loaded = open_model(index, model)
+    scorer = _scorer(loaded, concepts)
     with Bars() as bars, start_store(index, loaded) as store:
 
         def progress(done: int, total: int, failed: int) -> None:
             bars("index", done, total, f"{failed} failed" if failed else None)
 
-        report = ingest(store, loaded, folder, prune=prune, moved=moved, progress=progress)
+        report = ingest(store, loaded, folder, prune=prune, moved=moved, scorer=scorer, progress=progress)
     if json:
         failed = [{"path": path, "reason": reason} for path, reason in report.failed]
         emit({"index": str(index), "model": loaded.name, "counts": report.counts(), "failed": failed})
@@ -59,6 +69,45 @@ def add(
         note(f"failed: {path}: {reason}")
     if report.failed:
         raise typer.Exit(BAD_INPUTS)
+
+
+def _scorer(model: "DualEncoder", concepts: Path | None) -> "CalibratedScorer | None":
+    """What computes categories; None where the model is not calibrated for any and none are asked for."""
+    from hyperaware.catalogue import own_scorer
+    from hyperaware.moderation.calibration import FILE_NAME
+
+    if concepts is None and (model.folder is None or not (model.folder / FILE_NAME).exists()):
+        return None
+    scorer = own_scorer(model, concepts=concepts)
+    if scorer.categories:
+        return scorer
+    if concepts is not None:
+        raise ConfigError(
+            f"the model {model.name} has no calibrated probabilities of the categories of {concepts}. "
+            "Calibrate it with these concepts first."
+        )
+    return None
+
+
+@app.command(epilog=example("hyperaware index categorise my-index --concepts my-concepts.toml"))
+def categorise(index: Index, concepts: Concepts = None, json: Json = False) -> None:
+    """Compute the categories of the items of INDEX anew, by other concepts or for an older index.
+
+    The stored vectors are scored; no picture is read. The exit code is 2 where the model is not calibrated.
+    """
+    from hyperaware.catalogue import open_model, open_store
+    from hyperaware.index.categories import categorise as compute
+
+    loaded = open_model(index)
+    scorer = _scorer(loaded, concepts)
+    if scorer is None:
+        raise ConfigError(f"the model {loaded.name} has no calibrated probabilities of any category.")
+    with open_store(index) as store:
+        done = compute(store, scorer)
+    if json:
+        emit({"index": str(index), "categories": sorted(scorer.categories), "categorised": done})
+    else:
+        screen().print(f"{done} items categorised: {', '.join(sorted(scorer.categories))}", soft_wrap=True)
 
 
 @app.command(epilog=example("hyperaware index remove my-index 02217a135418dee22fbd34f8a0ac23d2"))

@@ -11,10 +11,14 @@ from hyperaware.terminal import Bars
 if TYPE_CHECKING:
     from hyperaware.data.quadruplet import Row
 
-__all__ = ["OF_WORLD", "Json", "ModelName", "World", "named_rows", "world_cache"]
+__all__ = ["OF_WORLD", "Concepts", "Json", "ModelName", "World", "named_rows", "world_cache"]
 
 OF_WORLD = "world:"
 
+Concepts = Annotated[
+    Path | None,
+    typer.Option(metavar="TOML", help="Categories and their prompts. [default: those that fit the model]"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, for machines.")]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model, or a model's folder.")]
 World = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS, example
-from hyperaware.cli.parameters import Json
+from hyperaware.cli.parameters import Concepts, Json
 from hyperaware.errors import ConfigError
 from hyperaware.terminal import emit, screen, table
 
@@ -69,6 +69,7 @@ def explain(
         str | None,
         typer.Option(metavar="MODEL", help="A shipped model or a folder. [default: world-hysac-ordered]"),
     ] = None,
+    concepts: Concepts = None,
     category: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=P", help="Take this for the probability of a category; may be repeated."),
@@ -77,23 +78,27 @@ def explain(
 ) -> None:
     """Judge TEXT as FILE says, and tell of every rule whether it hit, and why.
 
-    A category that gets no probability by --category has none, and its rules hit: what cannot be judged is
-    not let through.
+    The probabilities are the model's, but for those given by --category. A category that has none of either
+    is not let through: its rules hit.
     """
-    from hyperaware.catalogue import own_bounds
+    from hyperaware.catalogue import own_bounds, own_scorer
     from hyperaware.geometry.space import space_from_config
     from hyperaware.models.pretrained import DEFAULT, load
     from hyperaware.moderation.policy import Policy
 
     policy = Policy.read(file)
     policy.role(role)  # before the model is loaded
-    categories = _probabilities(category or [], policy)
+    given = _probabilities(category or [], policy)
     loaded = load(DEFAULT if model is None else model)
     bounds = own_bounds(loaded)
     if bounds is None:
         raise ConfigError(f"the model {loaded.name} has no root distances, so no query can be judged by it.")
     space = space_from_config(loaded.space.config())  # a learned curvature would bring its gradient along
-    score = float(space.root_distance(loaded.encode_text(text)))
+    points = loaded.encode_text(text)
+    score = float(space.root_distance(points))
+    categories = given
+    if policy.categories - set(given):
+        categories = {**own_scorer(loaded, concepts=concepts)(points, "text")[0], **given}
     bound = bounds.trigger["text"]
     verdict = policy.judge(score, modality="text", bounds=bounds, role=role, categories=categories)
     findings = policy.findings(score, bound=bound, modality="text", role=role, categories=categories)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hyperaware.cli.parameters import Json, ModelName
+from hyperaware.cli.parameters import Concepts, Json, ModelName
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.terminal import emit, screen, table
 
@@ -40,6 +40,7 @@ def search(
     policy: Annotated[
         Path | None, typer.Option(metavar="TOML", help="Another policy than the package's.")
     ] = None,
+    concepts: Concepts = None,
     model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Where the model is now, if its folder was moved.")
     ] = None,
@@ -55,7 +56,8 @@ def search(
     from hyperaware.moderation.policy import Policy
     from hyperaware.search import Filters
 
-    searcher = open_searcher(index, model=model, policy=None if policy is None else Policy.read(policy))
+    rules = None if policy is None else Policy.read(policy)
+    searcher = open_searcher(index, model=model, policy=rules, concepts=concepts)
     with closing(searcher.store):
         answer = searcher.search(
             text,

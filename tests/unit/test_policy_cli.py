@@ -86,8 +86,8 @@ def test_check_refuses_what_is_misspelled(file: Path) -> None:
 
 
 def test_explain_tells_of_every_rule(file: Path) -> None:
-    text = ("explain", file, "--text", "a deadly axe")
-    found = document(*text, "--category", "violence=0.9")
+    text = ("explain", file, "--text", "a deadly axe", "--category", "hate=0", "--category", "violence=0.9")
+    found = document(*text)
     assert [(rule["action"], rule["hit"]) for rule in found["rules"]] == [("redirect", True), ("block", True)]
     assert found["rules"][1]["why"] == "the probability 0.9000 of violence is above 0.8"
     verdict = found["verdict"]
@@ -96,12 +96,23 @@ def test_explain_tells_of_every_rule(file: Path) -> None:
     assert result.exit_code == 0, result.output
     printed = " ".join(result.stdout.split())
     for words in (
-        "violence has no probability, which counts as above 0.8",
+        "the probability 0.9000 of violence is above 0.8",
         "The user is told: Showing [safer] results.",
         "The rules in shadow would have done: block",
     ):
         assert words in printed
     assert document(*text, "--role", "researcher")["verdict"]["action"] == "allow"
+
+
+def test_explain_asks_the_model_for_what_is_not_given(file: Path) -> None:
+    rule = '[[roles.viewer.queries]]\ncategory = "arson"\nabove = 0.8\naction = "review"\n'
+    file.write_text(POLICY + rule)
+    found = document("explain", file, "--text", "a deadly axe")
+    own, violence, arson = (rule["why"] for rule in found["rules"])
+    assert own.startswith("root distance")
+    assert violence.startswith("the probability 0.9")
+    assert arson == "arson has no probability, which counts as above 0.8"
+    assert found["verdict"]["action"] == "review"
 
 
 @pytest.mark.parametrize(
