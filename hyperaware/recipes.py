@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hyperaware.data.folder import fingerprint, read_folder
+from hyperaware.data.folder import fingerprint
 from hyperaware.data.quadruplet import Row
+from hyperaware.data.sources import read as read_source
+from hyperaware.data.sources import scan
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.evaluation.embed import embed
 from hyperaware.evaluation.examples import Examples
@@ -51,7 +53,7 @@ class Slice:
     count: int | None = None
     """Rows to take; none: all of a folder."""
     folder: str | None = None
-    """A folder with captions.jsonl; none: the embedded world."""
+    """A folder with captions.jsonl, or another source of `data.sources`; none: the embedded world."""
     seed: int = 0
     """Seed of the world's rows. Not the seed of training: runs are compared on the same data."""
 
@@ -63,11 +65,11 @@ class Slice:
 
 @dataclass(frozen=True)
 class Made:
-    """How a recipe's run ended, and the pictures that could not be read; their rows were left out."""
+    """How a recipe's run ended, and the rows and pictures that could not be read and were left out."""
 
     result: Result
     failed: Mapping[str, str]
-    """Path to reason."""
+    """Path, or file and line, to reason."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def run(
     checkpoint. `report` gets each line of the log, `progress` each step of what comes before. `read` may keep
     what it has decoded for another run on the same rows.
     """
-    rows = {part: rows_of(getattr(recipe, part), world, progress) for part in PARTS}
+    failed: dict[str, str] = {}
+    rows = {part: rows_of(getattr(recipe, part), world, progress, failed=failed) for part in PARTS}
     model = _start(recipe, rows["train"], seed)
     model.name = recipe.name
     model.provenance = {
@@ -190,7 +193,7 @@ def run(
     if finished.space.has_root:
         good = {part: examples[part].rows for part in ("calibration", "validation")}
         measure_bounds(finished, **good, read=read).save(folder)
-    return Made(result, {path: why for each in examples.values() for path, why in each.failed})
+    return Made(result, failed | {path: why for each in examples.values() for path, why in each.failed})
 
 
 def measure_bounds(
@@ -218,15 +221,26 @@ def measure_bounds(
     )
 
 
-def rows_of(part: Slice, world: Path, progress: Progress = lambda what, done, total: None) -> list[Row]:
+def rows_of(
+    part: Slice,
+    world: Path,
+    progress: Progress = lambda what, done, total: None,
+    *,
+    failed: dict[str, str] | None = None,
+) -> list[Row]:
     """The rows of a slice; those of the embedded world are drawn into `world` once, and read from there.
+
+    With `failed`, what cannot be used is left out and entered there (where to why); without, it is refused.
 
     Raises:
         DataError: the folder cannot be read, or has no row of that split.
     """
     if part.folder is not None:
-        rows = read_folder(Path(part.folder), split=part.split)
-        return rows[: part.count]
+        if failed is None:
+            return read_source(part.folder, split=part.split)[: part.count]
+        reading = scan(part.folder)
+        failed |= {each.where: str(each).removeprefix(f"{each.where}: ") for each in reading.problems}
+        return reading.of_split(part.split).rows[: part.count]
     if part.count is None:
         raise ConfigError(f"the slice {part.split!r} of the embedded world needs a count.")
     folder = world / f"{part.split}-{part.seed}-{part.count}"

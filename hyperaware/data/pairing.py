@@ -1,0 +1,110 @@
+"""Quadruplets from unpaired collections: each unsafe item gets the safe item that is nearest to it.
+
+The pairing of SafeR-CLIP (arXiv 2511.16743) by a frozen encoder, with a floor on the similarity.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from hyperaware.data.folder import CAPTIONS
+from hyperaware.data.unpaired import Captioned
+from hyperaware.errors import DataError
+from hyperaware.files import whole
+from hyperaware.geometry.space import Sphere
+from hyperaware.metrics.retrieval import top1
+
+__all__ = ["Pair", "nearest_pairs", "write_pairs"]
+
+SHARES = {"train": 0.6, "validation": 0.2, "calibration": 0.2}
+BLOCK = 2**24
+"""Similarities held at once: 64 MiB."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An unsafe item, the safe one that is nearest, and their cosine."""
+
+    safe: Captioned
+    unsafe: Captioned
+    similarity: float
+
+
+def nearest_pairs(
+    safe: Sequence[Captioned], unsafe: Sequence[Captioned], points: tuple[Tensor, Tensor], *, floor: float
+) -> tuple[list[Pair], list[Pair]]:
+    """The pairs at or above `floor`, and those below, both the most similar first.
+
+    `points` are those of safe and of unsafe items; what counts is the cosine of their directions. A safe item
+    may be the nearest of several. Similarities are made block by block, never all at once.
+
+    Raises:
+        DataError: one of the collections is empty, or a point is not finite.
+    """
+    if not safe or not unsafe:
+        raise DataError(
+            f"{len(safe)} safe and {len(unsafe)} unsafe items can be used; expected some of each."
+        )
+    safe_points, unsafe_points = (normalize(part.float(), dim=-1) for part in points)
+    chunk = max(1, BLOCK // len(safe))
+    best = top1(unsafe_points, safe_points, Sphere().similarity, chunk=chunk)
+    similarities = (unsafe_points * safe_points[best]).sum(-1)
+    order = torch.argsort(similarities, descending=True, stable=True).tolist()
+    pairs = [Pair(safe[int(best[k])], unsafe[k], float(similarities[k])) for k in order]
+    return [p for p in pairs if p.similarity >= floor], [p for p in pairs if p.similarity < floor]
+
+
+def write_pairs(pairs: Sequence[Pair], folder: Path) -> dict[str, int]:
+    """Writes captions.jsonl into `folder`, and gives the number of rows of each split.
+
+    Pictures stay where they are and are named relative to the folder. All pairs of one safe picture are of
+    one split, as its name decides; `train` has about 60 % of the rows, the others half the rest each.
+
+    Raises:
+        DataError: too few safe pictures for three splits, or the folder has data already.
+    """
+    path = folder.absolute() / CAPTIONS
+    if path.exists():
+        raise DataError(f"{path} is there already. Give another folder.")
+    splits = _splits(pairs)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number, pair in enumerate(pairs):
+        images = {
+            f"{side}_image": Path(os.path.relpath(item.image, path.parent)).as_posix()
+            for side, item in (("safe", pair.safe), ("unsafe", pair.unsafe))
+        }
+        texts = {"safe_text": pair.safe.text, "unsafe_text": pair.unsafe.text}
+        more = {"category": pair.unsafe.category, "similarity": round(pair.similarity, 6)}
+        row = {"id": f"pair-{number:06d}", "split": splits[pair.safe.image], **texts, **images, **more}
+        lines.append(json.dumps(row, ensure_ascii=False))
+    with whole(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {name: sum(splits[pair.safe.image] == name for pair in pairs) for name in SHARES}
+
+
+def _splits(pairs: Sequence[Pair]) -> dict[Path, str]:
+    """The split of each safe picture: in the order of their hashes, filled up one after the other."""
+    rows = {pair.safe.image: 0 for pair in pairs}
+    for pair in pairs:
+        rows[pair.safe.image] += 1
+    if len(rows) < len(SHARES):
+        raise DataError(
+            f"{len(pairs)} pairs with {len(rows)} different safe pictures: too few for {', '.join(SHARES)}. "
+            "Lower the floor, or add safe pictures."
+        )
+    order = sorted(rows, key=lambda path: sha256(path.name.encode()).hexdigest())
+    splits = {}
+    for name, later in (("validation", 2), ("calibration", 1)):  # each leaves one for those that come later
+        filled, most = 0, SHARES[name] * len(pairs)
+        while not filled or (filled + rows[order[-1]] <= most and len(order) > later):
+            splits[order[-1]] = name
+            filled += rows[order.pop()]
+    return splits | dict.fromkeys(order, "train")

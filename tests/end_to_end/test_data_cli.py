@@ -1,0 +1,66 @@
+"""`hyperaware data check` and `hyperaware pair`, and training on what they let through."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import typer
+from command_line import document
+from typer.testing import CliRunner, Result
+
+from hyperaware.cli import data
+from hyperaware.cli.group import Verbs
+from hyperaware.world import export
+
+app = typer.Typer(cls=Verbs, rich_markup_mode=None)
+app.add_typer(data.app, name="data")
+app.command()(data.pair)
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def said(*words: object, code: int = 0) -> Any:
+    result = run(*words, "--json")
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout)
+
+
+def test_check_of_good_and_bad_data(workplace: Path, tmp_path: Path) -> None:
+    shutil.copytree(workplace / "data", tmp_path / "data")
+    found = said("data", "check", tmp_path / "data")
+    assert (found["is_wrong"], found["rows"], found["pictures"]) == (False, 12, 24)
+    (tmp_path / "data" / "images" / "test-0-000003-safe.png").write_bytes(b"x")
+    found = said("data", "check", tmp_path / "data", code=3)
+    assert found["counts"]["bad_picture"] == 1
+    result = run("data", "check", tmp_path / "data")
+    assert result.exit_code == 3
+    assert "test-0-000003-safe.png" in result.stdout
+    assert run("data", "check", "visum:x").exit_code == 2
+
+
+def test_unpaired_pictures_become_a_dataset_that_trains(workplace: Path, tmp_path: Path) -> None:
+    for k, row in enumerate(export(tmp_path / "world", count=270, split="train")):
+        for side in ("safe", "unsafe"):
+            (tmp_path / side).mkdir(exist_ok=True)
+            target = tmp_path / side / f"{7 * k % 270 if side == 'unsafe' else k}.png"
+            shutil.copy(getattr(row, f"{side}_image"), target)
+            target.with_suffix(".txt").write_text(getattr(row, f"{side}_text"))
+    (tmp_path / "unsafe" / "5.txt").write_text("")
+    folders = ("--safe", tmp_path / "safe", "--unsafe", tmp_path / "unsafe")
+    made = said("pair", *folders, "--out", tmp_path / "pairs", code=3)
+    assert len(made["failed"]) == 1
+    assert made["pairs"] + len(made["below_floor"]) == 269
+    assert (tmp_path / "pairs" / "pairs.png").is_file()
+    assert sum(made["splits"].values()) == made["pairs"] > 250
+
+    words = ("train", workplace / "toy.toml", "--data", tmp_path / "pairs", "--out", tmp_path / "model")
+    assert document(*words)["steps"] == 4
+
+    with open(tmp_path / "pairs" / "captions.jsonl", "a") as file:
+        file.write('{"id": "no caption"}\n')
+    trained = document(*words[:-1], tmp_path / "again", code=3)
+    assert trained["steps"] == 4
+    assert "must be a text" in next(iter(trained["failed"].values()))
