@@ -1,14 +1,9 @@
 """A toy model, a folder of data and an index, made once by the command line itself."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
-
-from hyperaware.cli.app import app
+from command_line import run
 
 RECIPE = """
 name = "toy"
@@ -48,20 +43,6 @@ count = 60
 split = "calibration"
 count = 60
 """
-
-Run = Callable[..., Result]
-
-
-def run(*words: object) -> Result:
-    """What `hyperaware WORDS` prints and answers, in this process."""
-    return CliRunner().invoke(app, [str(word) for word in words], prog_name="hyperaware")
-
-
-def document(*words: object, code: int = 0) -> Any:
-    """The JSON document of `hyperaware WORDS --json`: the whole of stdout."""
-    result = run(*words, "--json")
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="session")

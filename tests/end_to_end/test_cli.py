@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from conftest import document, run
+from command_line import document, run
 
 from hyperaware.evaluation.sources import PROTOCOLS
 from hyperaware.index import STORES

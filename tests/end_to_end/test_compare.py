@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import run as command
+from command_line import run as command
 
 from hyperaware.comparison.folder import read_comparison
 from hyperaware.comparison.results import Comparison

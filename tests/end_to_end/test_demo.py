@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import document, run
+from command_line import document, run
 
 from hyperaware import demo
 

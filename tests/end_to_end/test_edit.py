@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import document, run
+from command_line import document, run
 
 
 def sha256(path: Path) -> str:

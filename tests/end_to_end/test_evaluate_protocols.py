@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import document, run
+from command_line import document, run
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import document, run
+from command_line import document, run
 from hub_server import Hub, hub_of
 from huggingface_hub import constants
 from published_samples import (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import typer.main
-from conftest import document, run
+from command_line import document, run
 from published_samples import (
     BOUNDS,
     CLIP_PREPROCESSOR,

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from conftest import document, run
+from command_line import document, run
 
 
 def test_a_broken_picture_is_named_and_the_exit_code_says_so(workplace: Path, tmp_path: Path) -> None:

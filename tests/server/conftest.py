@@ -1,32 +1,21 @@
 """Fixtures of the server's tests: the shipped model over a small gallery, in this process."""
 
-import base64
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from served_app import PATIENCE, made_index, served
 from starlette.testclient import TestClient
 
-from hyperaware.catalogue import start_store
 from hyperaware.data.quadruplet import Row
-from hyperaware.index.ingest import ingest
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import DEFAULT, load
 from hyperaware.records.keys import KeyRing
-from hyperaware.server.app import create_app
-from hyperaware.server.settings import DEMO_POLICY, Settings
 from hyperaware.server.supervisor import Supervisor
 from hyperaware.world import export
 
 HERE = Path(__file__).parent
-PATIENCE = 120.0
-"""Seconds: test machines are slow. Nobody waits for so long on a machine that is not."""
-LOCAL = "http://127.0.0.1"
-
-Serve = Callable[..., TestClient]
 
 
 @pytest.fixture(scope="session")
@@ -60,25 +49,6 @@ def own_index(tmp_path: Path, rows: list[Row], model: DualEncoder) -> Path:
     return made_index(tmp_path, rows, model)
 
 
-def made_index(folder: Path, rows: list[Row], model: DualEncoder) -> Path:
-    with start_store(folder / "index", model) as store:
-        ingest(store, model, rows[0].safe_image.parent.parent)
-    return folder / "index"
-
-
-@contextmanager
-def served(model: DualEncoder, **settings: Any) -> Iterator[TestClient]:
-    """A client of an application that is ready; its settings are those of the demo where none are given."""
-    chosen = {"demo": True, "policy": DEMO_POLICY, "requests_per_minute": 0, **settings}
-    app = create_app(Settings(**chosen), model=model)
-    with TestClient(app, base_url=LOCAL, raise_server_exceptions=False) as client:
-        deadline = time.monotonic() + PATIENCE
-        while client.get("/health/ready").status_code != 200:
-            assert time.monotonic() < deadline, client.get("/health/ready").text
-            time.sleep(0.01)
-        yield client
-
-
 @pytest.fixture(scope="session")
 def demo(
     model: DualEncoder, shared_index: Path, tmp_path_factory: pytest.TempPathFactory
@@ -106,12 +76,6 @@ def keyed(ring_file: Path) -> Callable[..., dict[str, str]]:
         return {"Authorization": f"Bearer {ring.create(role, 'a test', scopes=chosen)[1]}"}
 
     return make
-
-
-def data_url(data: bytes | Path, kind: str = "png") -> str:
-    """A picture as a `data:` URL."""
-    content = data if isinstance(data, bytes) else data.read_bytes()
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import served
+from served_app import served
 from starlette.testclient import TestClient
 
 from hyperaware.errors import ConfigError

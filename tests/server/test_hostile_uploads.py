@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import data_url, served
 from httpx import Response
 from model_samples import random_picture
 from PIL import Image
+from served_app import data_url, served
 from starlette.testclient import TestClient
 
 from hyperaware.models.dual_encoder import DualEncoder

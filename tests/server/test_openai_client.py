@@ -12,8 +12,8 @@ from pathlib import Path
 import openai
 import pytest
 import uvicorn
-from conftest import PATIENCE, data_url
 from openai import OpenAI
+from served_app import PATIENCE, data_url
 
 from hyperaware.data.quadruplet import Row
 from hyperaware.records.chain import examine

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import data_url, served
 from PIL import Image
+from served_app import data_url, served
 from starlette.testclient import TestClient
 
 from hyperaware.data.quadruplet import Row

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import schemathesis
-from conftest import LOCAL, served
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -16,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from served_app import LOCAL, served
 from starlette.testclient import TestClient
 
 from hyperaware.models.dual_encoder import DualEncoder

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import data_url, served
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_samples import random_picture, tiny_model
 from PIL import Image
+from served_app import data_url, served
 from starlette.testclient import TestClient
 from strategies import (
     BOUNDS,
