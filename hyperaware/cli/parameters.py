@@ -41,11 +41,11 @@ def world_cache(given: Path | None) -> Path:
 
 
 def named_rows(data: str, count: int | None, *, of_world: int, cache: Path, bars: Bars) -> list["Row"]:
-    """The rows of a folder or of `world:SPLIT`: the first `count`, or by default all and `of_world`."""
+    """The rows of a source or of `world:SPLIT`: the first `count`, or by default all and `of_world`."""
     if not data.startswith(OF_WORLD):
-        from hyperaware.data.folder import read_folder
+        from hyperaware.data.sources import read
 
-        return read_folder(Path(data))[:count]
+        return read(data)[:count]
     from hyperaware.recipes import Slice, rows_of
     from hyperaware.world import SPLITS
 

@@ -32,15 +32,20 @@ def train(
     ] = None,
     base: Annotated[str | None, typer.Option(metavar="MODEL", help="Start from another model.")] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Train on the rows of split `train` of this folder.")
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Train on the rows of split `train`; "
+            "a folder, or another SOURCE of `hyperaware data check -h`.",
+        ),
     ] = None,
     validation: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Rows of split `validation`. [default: --data or the recipe's]"),
+        str | None,
+        typer.Option(metavar="SOURCE", help="Rows of split `validation`. [default: --data or the recipe's]"),
     ] = None,
     calibration: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Rows of split `calibration`. [default: --data or the recipe's]"),
+        str | None,
+        typer.Option(metavar="SOURCE", help="Rows of split `calibration`. [default: --data or the recipe's]"),
     ] = None,
     world: World = None,
     json: Json = False,
@@ -49,7 +54,7 @@ def train(
 
     Interrupted, the same command goes on from the last checkpoint. DIR then holds the model (config.json,
     model.safetensors, tokenizer.json), bounds.json, and log.jsonl with every term of every tenth step. A row
-    whose picture cannot be read is left out, named and counted: the exit code is then 3.
+    that cannot be read is left out, named and counted: the exit code is then 3.
     """
     from hyperaware import recipes
     from hyperaware.options import parse_assignments
@@ -89,7 +94,7 @@ def train(
 
 
 def _with_data(
-    recipe: "Recipe", base: str | None, data: Path | None, validation: Path | None, calibration: Path | None
+    recipe: "Recipe", base: str | None, data: str | None, validation: str | None, calibration: str | None
 ) -> "Recipe":
     from dataclasses import replace
 
@@ -97,7 +102,7 @@ def _with_data(
 
     folders = {"train": data, "validation": validation or data, "calibration": calibration or data}
     slices: dict[str, Any] = {
-        part: Slice(split=part, folder=str(path)) for part, path in folders.items() if path is not None
+        part: Slice(split=part, folder=source) for part, source in folders.items() if source is not None
     }
     return replace(recipe, base=recipe.base if base is None else base, **slices)
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from hyperaware.cli import data
 from hyperaware.cli.group import Verbs
+from hyperaware.data.folder import read_folder
 from hyperaware.world import export
 
 app = typer.Typer(cls=Verbs, rich_markup_mode=None)
@@ -64,3 +65,23 @@ def test_unpaired_pictures_become_a_dataset_that_trains(workplace: Path, tmp_pat
     trained = document(*words[:-1], tmp_path / "again", code=3)
     assert trained["steps"] == 4
     assert "must be a text" in next(iter(trained["failed"].values()))
+
+
+def test_training_on_visu_leaves_its_empty_caption_out(workplace: Path, tmp_path: Path) -> None:
+    world, mine, coco = workplace / "world", tmp_path / "mine", tmp_path / "coco" / "train2017"
+    mine.mkdir()
+    coco.mkdir(parents=True)
+    table = []
+    for k, row in enumerate(read_folder(world / "train-0-32")):
+        shutil.copy(row.safe_image, coco / f"{k:012d}.jpg")
+        shutil.copy(row.unsafe_image, mine / f"{k}.png")
+        texts = {"safe": row.safe_text, "nsfw": "" if k == 4 else row.unsafe_text}
+        table.append({"incremental_id": k, **texts, "coco_id": str(k), "tag": "hate", "prompt_id": 0})
+    (tmp_path / "ViSU-Text_train.json").write_text(json.dumps(table))
+    source = f"visu:{tmp_path / 'ViSU-Text_train.json'}?coco={tmp_path / 'coco'}&unsafe={mine}"
+    words = ("train", workplace / "toy.toml", "--data", source, "--out", tmp_path / "model")
+    words += ("--validation", world / "validation-0-60", "--calibration", world / "calibration-0-60")
+    trained = document(*words, code=3)
+    assert trained["steps"] == 4
+    assert [why for where, why in trained["failed"].items() if where.endswith("record 4")]
+    assert len(trained["failed"]) == 1
