@@ -3,10 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.responses import Response
 
 from hyperaware.server.access import Searching, TheEngine, role_of
 from hyperaware.server.problems import Problem
-from hyperaware.server.shapes import Modality, Role, Told
+from hyperaware.server.shapes import Modality, Role, Told, answer
 from hyperaware.server.visible import MOST
 
 __all__ = ["router"]
@@ -39,23 +40,24 @@ class MapResponse(Told):
     """By modality of what is searched: where a redirected query lands."""
 
 
-@router.get("/v1/map")
+@router.get("/v1/map", response_model=MapResponse)
 def disk_map(
     engine: TheEngine,
     caller: Searching,
     role: Role = None,
     limit: Annotated[int, Query(ge=1, le=MOST)] = 2000,
-) -> MapResponse:
+) -> Response:
     """Up to `limit` items that the role may see, with root distance and angle, and the bounds as circles."""
     named = role_of(engine, caller, role)
     bounds = engine.parts.bounds
     if bounds is None:
         raise Problem(404, "the model has no root, so there is no disk.", code="no_root")
     points = engine.index.disk.points(named)
-    return MapResponse(
+    body = MapResponse(
         points=[PointShape(**point._asdict()) for point in points[:limit]],
         more=len(points) > limit,
         trigger=dict(bounds.trigger),
         limit=dict(bounds.limit),
         landing=dict(bounds.landing),
     )
+    return answer(body)

@@ -4,13 +4,14 @@ import base64
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
+from fastapi.responses import Response
 from pydantic import Field
 from torch import Tensor
 
 from hyperaware.server.access import Searching, TheEngine
 from hyperaware.server.inputs import Part, inputs_of, points_of
 from hyperaware.server.problems import Problem
-from hyperaware.server.shapes import Given, Told, Words, with_examples
+from hyperaware.server.shapes import Given, Told, Words, answer, with_examples
 
 __all__ = ["router"]
 
@@ -69,8 +70,8 @@ class EmbeddingResponse(Told):
     space: SpaceShape
 
 
-@router.post("/v1/embeddings")
-def embeddings(request: EmbeddingRequest, engine: TheEngine, caller: Searching) -> EmbeddingResponse:
+@router.post("/v1/embeddings", response_model=EmbeddingResponse)
+def embeddings(request: EmbeddingRequest, engine: TheEngine, caller: Searching) -> Response:
     """The points of texts and pictures: OpenAI's shape, with `space` and `root_distance` beside it."""
     model = engine.parts.model
     if request.dimensions not in (None, model.dim):
@@ -79,7 +80,7 @@ def embeddings(request: EmbeddingRequest, engine: TheEngine, caller: Searching) 
         )
     points = points_of(engine, inputs_of(engine, request.input))
     distances = model.space.root_distance(points).tolist() if model.space.has_root else [None] * len(points)
-    return EmbeddingResponse(
+    body = EmbeddingResponse(
         data=[
             Embedding(index=index, embedding=_spelled(point, request.encoding_format), root_distance=distance)
             for index, (point, distance) in enumerate(zip(points, distances, strict=True))
@@ -88,6 +89,7 @@ def embeddings(request: EmbeddingRequest, engine: TheEngine, caller: Searching) 
         usage=Usage(prompt_tokens=len(points), total_tokens=len(points)),
         space=SpaceShape(**model.space.config()),
     )
+    return answer(body)
 
 
 def _spelled(point: Tensor, encoding: str) -> list[float] | str:

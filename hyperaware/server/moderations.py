@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Request
+from fastapi.responses import Response
 from pydantic import Field
 
 from hyperaware.moderation.rules import most_severe
@@ -18,7 +19,17 @@ from hyperaware.server.engine import Engine
 from hyperaware.server.inputs import Part, inputs_of
 from hyperaware.server.judging import Judged, judged
 from hyperaware.server.problems import Problem
-from hyperaware.server.shapes import Action, Given, Modality, Role, Told, VerdictShape, Words, with_examples
+from hyperaware.server.shapes import (
+    Action,
+    Given,
+    Modality,
+    Role,
+    Told,
+    VerdictShape,
+    Words,
+    answer,
+    with_examples,
+)
 
 __all__ = ["CATEGORIES", "PartSafety", "router"]
 
@@ -144,10 +155,8 @@ class ModerationResponse(Told):
     results: list[Result]
 
 
-@router.post("/v1/moderations")
-def moderations(
-    body: ModerationRequest, request: Request, engine: TheEngine, caller: Moderating
-) -> ModerationResponse:
+@router.post("/v1/moderations", response_model=ModerationResponse)
+def moderations(body: ModerationRequest, request: Request, engine: TheEngine, caller: Moderating) -> Response:
     """Score texts and pictures, and say what the policy does with them. OpenAI's clients work as they are:
     `OpenAI(base_url="http://host:port/v1", api_key=KEY).moderations.create(input="...")`."""
     role, name = role_of(engine, caller, body.role), engine.parts.model.name
@@ -174,9 +183,8 @@ def moderations(
     parts = list(zip(ids, found, strict=True))
     together = isinstance(body.input, list) and not isinstance(body.input[0], str)
     groups = [parts] if together else [[part] for part in parts]
-    return ModerationResponse(
-        id=response_id, model=name, results=[_result(engine, role, group) for group in groups]
-    )
+    results = [_result(engine, role, group) for group in groups]
+    return answer(ModerationResponse(id=response_id, model=name, results=results))
 
 
 def _result(engine: Engine, role: str, parts: Sequence[tuple[str, Judged]]) -> Result:

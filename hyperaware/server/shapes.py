@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from hyperaware.moderation.policy import Verdict
@@ -19,6 +20,7 @@ __all__ = [
     "Told",
     "VerdictShape",
     "Words",
+    "answer",
     "with_examples",
 ]
 
@@ -41,6 +43,11 @@ class Told(BaseModel):
     """An answer's body."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+def answer(body: Told, status: int = 200) -> Response:
+    """The body as it is, for routes with long answers: FastAPI would look at every part of it again."""
+    return Response(body.model_dump_json(), status, media_type="application/json")
 
 
 def _encodable(text: str) -> str:
