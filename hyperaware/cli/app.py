@@ -8,6 +8,7 @@ from hyperaware.cli import (
     audit,
     calibrate,
     compare,
+    data,
     demo,
     edit,
     evaluate,
@@ -39,6 +40,8 @@ app = typer.Typer(
 
 app.command(epilog=example("hyperaware demo", "hyperaware demo --train --out my-demo"))(demo.demo)
 app.add_typer(world.app, name="world")
+app.add_typer(data.app, name="data")
+app.command(epilog=example("hyperaware pair --safe my-safe --unsafe my-unsafe --out my-data"))(data.pair)
 app.command(
     epilog=example(
         "hyperaware train world-hysac-ordered --out runs/mine --seed 1 --set training.steps=800",
