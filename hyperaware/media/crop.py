@@ -7,7 +7,7 @@ __all__ = ["centre_crop"]
 
 
 def centre_crop(image: Image.Image, size: int) -> np.ndarray:
-    """The (size, size, 3) uint8 centre of an RGB picture, after a bicubic resize of its shortest edge to `size`.
+    """The (size, size, 3) uint8 centre of an RGB picture, its shortest edge resized (bicubic) to `size`.
 
     A picture of size x size comes out as it is.
     """
