@@ -15,6 +15,22 @@ if TYPE_CHECKING:
 
 __all__ = ["bounds", "train"]
 
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="Train on the rows of split `train`; a folder, or another SOURCE of `hyperaware data check -h`.",
+    ),
+]
+Validation = Annotated[
+    str | None,
+    typer.Option(metavar="SOURCE", help="Rows of split `validation`. [default: --data or the recipe's]"),
+]
+Calibration = Annotated[
+    str | None,
+    typer.Option(metavar="SOURCE", help="Rows of split `calibration`. [default: --data or the recipe's]"),
+]
+
 
 def train(
     recipe: Annotated[
@@ -31,22 +47,9 @@ def train(
         ),
     ] = None,
     base: Annotated[str | None, typer.Option(metavar="MODEL", help="Start from another model.")] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE",
-            help="Train on the rows of split `train`; "
-            "a folder, or another SOURCE of `hyperaware data check -h`.",
-        ),
-    ] = None,
-    validation: Annotated[
-        str | None,
-        typer.Option(metavar="SOURCE", help="Rows of split `validation`. [default: --data or the recipe's]"),
-    ] = None,
-    calibration: Annotated[
-        str | None,
-        typer.Option(metavar="SOURCE", help="Rows of split `calibration`. [default: --data or the recipe's]"),
-    ] = None,
+    data: Data = None,
+    validation: Validation = None,
+    calibration: Calibration = None,
     world: World = None,
     json: Json = False,
 ) -> None:

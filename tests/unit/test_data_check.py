@@ -148,6 +148,14 @@ def test_written_pairs_are_a_dataset_without_leaks(tmp_path: Path, count: int, s
         write_pairs(kept, tmp_path / "out")
 
 
+def test_every_split_has_rows_however_uneven_the_pairs_are(tmp_path: Path) -> None:
+    safe, unsafe = items(tmp_path, 3, "s"), items(tmp_path, 20, "u")
+    for most in range(3):
+        nearest = torch.tensor([0, 1, 2] + [most] * 17)
+        kept, _ = nearest_pairs(safe, unsafe, (torch.eye(3), torch.eye(3)[nearest]), floor=0.3)
+        assert min(write_pairs(kept, tmp_path / str(most)).values()) >= 1
+
+
 def test_too_few_pairs_are_refused(tmp_path: Path) -> None:
     safe, unsafe = items(tmp_path, 2, "s"), items(tmp_path, 2, "u")
     kept, _ = nearest_pairs(safe, unsafe, (torch.eye(2), torch.eye(2)), floor=0.3)

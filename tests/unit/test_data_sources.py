@@ -281,6 +281,7 @@ def test_hostile_and_damaged_shards(tmp_path: Path) -> None:
     expected = ["missing", "empty_caption", "bad_row", "bad_row", "bad_row", "bad_row"]
     assert reasons(reading) == expected
     assert "no plain file" in str(reading.problems[-1])
+    assert "at most 1,048,576 are accepted" in str(reading.problems[3])
     assert set(tmp_path.iterdir()) - before == {tmp_path / "cache"}
     assert all(len(file.stem) == 64 for file in (tmp_path / "cache").iterdir())
 
