@@ -184,6 +184,17 @@ def test_categories_with_enough_rows_are_calibrated(made: Made, scorer: Scorer) 
     assert calibrated.categories == {"violence", "illegal"}
 
 
+def test_a_row_whose_part_came_out_safe_is_no_example_of_its_category(
+    model: DualEncoder, scorer: Scorer
+) -> None:
+    unsafe = torch.arange(200) % 2 == 0
+    points = replace(points_around(model), unsafe_text_is_unsafe=unsafe)
+    _, found = measured(model, points, scorer=scorer)
+    probability = found.categories["violence"].probability
+    assert probability["text"].positive == sum(row % 6 == 0 for row in range(200))
+    assert probability["image"].positive == 67
+
+
 def test_a_point_gets_all_scores_and_only_calibrated_probabilities(
     made: Made, scorer: Scorer, model: DualEncoder
 ) -> None:

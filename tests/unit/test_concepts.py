@@ -172,6 +172,13 @@ def test_the_fingerprint_names_what_a_score_depends_on(
     assert {n for n in before.categories if before.fingerprint(n) != after.fingerprint(n)} == changed
 
 
+def test_a_prompt_of_two_categories_does_not_speak_against_either(tmp_path: Path) -> None:
+    text = SMALL.replace('["pills at night"]', '["pills at night", "a gun"]')
+    found = Concepts.read(written(tmp_path, text))
+    assert found.prompts_against("violence") == ("a red ball", "a kite", "pills at night")
+    assert found.prompts_against("illegal") == ("a red ball", "a kite", "a bloody axe")
+
+
 # -- scores ----------------------------------------------------------------------------------------------
 
 

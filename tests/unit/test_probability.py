@@ -112,6 +112,15 @@ def test_separable_classes_get_no_certainty() -> None:
     assert (found(-5), found(9)) == pytest.approx((1 / 102, 101 / 102))
 
 
+def test_a_far_outlier_gets_no_certainty_either(generator: torch.Generator) -> None:
+    """A sigmoid would give it 1."""
+    scores, truth = sigmoid_rows(4000, generator)
+    scores[0], truth[0] = 50.0, True
+    found = fitted(scores, truth)
+    assert found.method == "platt"
+    assert found(50.0) == pytest.approx(1 - 1 / (found.positive + 2))
+
+
 def test_a_score_that_says_the_opposite_gets_a_level_map(generator: torch.Generator) -> None:
     scores, truth = sigmoid_rows(1000, generator)
     found = fitted(-scores, truth)
