@@ -39,12 +39,13 @@ from torch import Tensor
 
 from hyperaware.catalogue import FILE_NAME
 from hyperaware.index.sqlite import SQLiteStore
-from hyperaware.index.store import Item
+from hyperaware.index.store import Item, item_id
 from hyperaware.moderation.categories import CategoryScore
 from hyperaware.moderation.policy import Policy
 from hyperaware.server.captions import Captions
 from hyperaware.server.engine import Engine, Index
 from hyperaware.server.projection import Disk
+from hyperaware.server.settings import DEMO_POLICY
 from hyperaware.server.visible import Visible
 
 thorough = settings(repeatable, max_examples=12, suppress_health_check=list(HealthCheck))
@@ -237,3 +238,28 @@ def test_the_questions_are_answered_at_all(clients: list[TestClient]) -> None:
         if hidden != (path, words):
             assert told(clients[0], method, *hidden, "viewer")[0] == 404
             assert told(clients[0], method, *hidden, "researcher")[0] == 200
+
+
+def test_a_caption_is_told_on_the_way_only_if_it_is_fit_for_the_role_itself(
+    clients: list[TestClient],
+) -> None:
+    """A harmless picture may have a caption that is not, and a blurred picture hides its caption."""
+    engine: Engine = clients[0].app.state.engine  # type: ignore[attr-defined]
+    words = [f"caption {number}" for number in range(50)]
+    distances = SPACE.root_distance(engine.parts.model.encode_text(words)).tolist()
+    limit = BOUNDS.limit["text"]
+    near = [word for word, distance in zip(words, distances, strict=True) if distance < limit]
+    far = [word for word, distance in zip(words, distances, strict=True) if distance > limit]
+    fit, other, unfit = *near[:2], far[0]
+    vector = SPACE.move_to(torch.tensor([1.0, 0.0, 0.0]), 0.2)
+
+    def picture(number: int, caption: str, score: float) -> Item:
+        name = f"{number}.png"
+        return Item(
+            id=item_id(name), path=name, modality="image", vector=vector, score=score, caption=caption
+        )
+
+    items = [picture(1, fit, 0.2), picture(2, unfit, 0.2), picture(3, other, 0.9)]
+    hold(clients[0], items, Policy.read(DEMO_POLICY))
+    told = {role: set(engine.index.captions.of(role).captions) for role in ("viewer", "adult", "researcher")}
+    assert told == {"viewer": {fit}, "adult": {fit}, "researcher": {fit, unfit, other}}
