@@ -60,6 +60,7 @@ class About(Told):
     version: str
     model: ModelAbout
     index: IndexAbout | None
+    """Null without an index, and for a key that may not switch its role: the counts tell of hidden items."""
     thresholds: dict[Modality, ThresholdAbout] | None
     """Null for a model without a root."""
     calibrated: dict[str, list[Modality]] | None
@@ -74,7 +75,7 @@ def about(engine: TheEngine, caller: Anyone) -> About:
     return About(
         version=hyperaware.__version__,
         model=_model(parts),
-        index=_index(parts),
+        index=_index(parts) if caller.switches else None,
         thresholds=_thresholds(parts, calibration),
         calibrated=None
         if calibration is None

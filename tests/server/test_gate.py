@@ -65,6 +65,14 @@ def test_the_role_is_that_of_the_key(client: TestClient, keyed: Keyed) -> None:
     assert (unknown.status_code, unknown.json()["error"]["param"]) == (400, "role")
 
 
+def test_the_size_of_the_index_is_told_only_to_a_key_that_may_see_all_of_it(
+    client: TestClient, keyed: Keyed
+) -> None:
+    viewer, admin = keyed("viewer"), keyed("viewer", "search", "admin")
+    assert client.get("/v1/about", headers=viewer).json()["index"] is None
+    assert client.get("/v1/about", headers=admin).json()["index"]["items"] == {"image": 24}
+
+
 def test_a_key_whose_role_is_none_of_the_policys_opens_nothing(client: TestClient, keyed: Keyed) -> None:
     answer = client.post("/v1/moderations", json=BODY, headers=keyed("nobody"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "role")

@@ -81,7 +81,7 @@ function aboutOf({ version, model, index, thresholds, calibrated }) {
       h("section", { class: "panel" }, h("h2", {}, "Model and index"), facts([
         ["Model", model.name], ["Licence", model.license ?? "not stated"], ["Fingerprint", h("code", {}, model.fingerprint)],
         ["Space", `${model.space.name}, ${model.dimension} coordinates${curvature}`],
-        ["Index", index === null ? "none" : `${Object.entries(index.items).map(([kind, count]) => `${count.toLocaleString("en")} ${kind === "image" ? "pictures" : "texts"}`).join(", ") || "empty"}; generation ${index.generation}`],
+        ["Index", index === null ? "none, or not for this key to count" : `${Object.entries(index.items).map(([kind, count]) => `${count.toLocaleString("en")} ${kind === "image" ? "pictures" : "texts"}`).join(", ") || "empty"}; generation ${index.generation}`],
         ["Policy", session.policy.version], ["hyperaware", version]])),
       h("section", { class: "panel" }, h("h2", {}, "Calibration"), calibration(thresholds, calibrated))),
     model.card && h("section", { class: "panel card-text" }, markdown(model.card)),
