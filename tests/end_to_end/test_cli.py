@@ -40,7 +40,7 @@ def test_version_and_help() -> None:
     [
         (["search", "nowhere", "a rabbit"], 1, "nowhere has no model.json"),
         (["index", "status", "nowhere"], 1, "nowhere has no model.json"),
-        (["evaluate", "world", "--data", "nowhere"], 1, "it has no captions.jsonl"),
+        (["evaluate", "world", "--data", "nowhere"], 1, "nowhere is no data that can be read"),
         (["search", "nowhere"], 2, "a search needs either a text or --image"),
         (["evaluate", "wurld", "--data", "world:test"], 2, "Did you mean 'world'?"),
         (["evaluate", "world", "--data", "world:tset"], 2, "Did you mean 'test'?"),
