@@ -5,13 +5,13 @@ slices of the embedded world are exported to a folder once and read from there, 
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hyperaware.data.folder import fingerprint
-from hyperaware.data.quadruplet import Row
+from hyperaware.data.quadruplet import Quadruplet, Row
 from hyperaware.data.sources import read as read_source
 from hyperaware.data.sources import scan
 from hyperaware.errors import ConfigError, DataError
@@ -32,7 +32,18 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["RECIPES", "Made", "Recipe", "Slice", "changed", "measure_bounds", "read_recipe", "rows_of", "run"]
+__all__ = [
+    "RECIPES",
+    "Made",
+    "Recipe",
+    "Slice",
+    "bounds_of_points",
+    "changed",
+    "measure_bounds",
+    "read_recipe",
+    "rows_of",
+    "run",
+]
 
 FOLDER = Path(__file__).parent / "training" / "recipes"
 RECIPES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -210,6 +221,13 @@ def measure_bounds(
         if examples.failed:
             raise DataError(f"{len(examples.failed)} {part} pictures cannot be read: {examples.failed[:3]}.")
         points[part] = embed(model, examples)
+    return bounds_of_points(model, points, calibration=calibration)
+
+
+def bounds_of_points(
+    model: DualEncoder, points: Mapping[str, Quadruplet], *, calibration: Sequence[Row]
+) -> bounds_module.Bounds:
+    """`measure_bounds` from the points of the parts calibration and validation, once they are there."""
     landing = bounds_module.choose_landing(points["validation"], space=model.space)
     return bounds_module.measure(
         points["calibration"],

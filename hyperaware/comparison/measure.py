@@ -40,6 +40,7 @@ from hyperaware.models.pretrained import load
 from hyperaware.moderation import bounds as bounds_module
 from hyperaware.moderation.bounds import Bounds
 from hyperaware.moderation.redirect import redirect
+from hyperaware.recipes import bounds_of_points
 
 __all__ = ["MEASURING", "Measured", "measure", "queries_of", "read_measured"]
 
@@ -101,7 +102,9 @@ def _written(
     cell: Cell, model: DualEncoder, examples: Mapping[str, Examples], queries: Sequence[int], folder: Path
 ) -> None:
     points = {name: labelled(embed(model, part), part.rows) for name, part in examples.items()}
-    bounds = _bounds(model, points, examples["calibration"].rows) if model.space.has_root else None
+    bounds = None
+    if model.space.has_root:
+        bounds = bounds_of_points(model, points, calibration=examples["calibration"].rows)
     test, space = examples["test"], model.space
     figures = figures_of(
         points["test"],
@@ -134,18 +137,6 @@ def _written(
         bounds.save(folder)
     _write(folder / "predictions.jsonl", _predictions(cell, test.rows, found))
     run.save(folder / "run.json")  # the last one: with it, the folder is complete
-
-
-def _bounds(model: DualEncoder, points: Mapping[str, Quadruplet], calibration: Sequence[Row]) -> Bounds:
-    landing = bounds_module.choose_landing(points["validation"], space=model.space)
-    return bounds_module.measure(
-        points["calibration"],
-        space=model.space,
-        landing=landing,
-        model_fingerprint=model.fingerprint,
-        data_fingerprint=fingerprint(calibration),
-        split=calibration[0].split,
-    )
 
 
 def _per_row(
