@@ -122,6 +122,7 @@ def _written(
         data=cell.sources.test.name,
         bounds=bounds,
         failed={path: why for part in examples.values() for path, why in part.failed},
+        other_data=_fingerprints(cell, examples),
     )
     found = _per_row(points["test"], test.rows, space=space, bounds=bounds)
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,6 +138,11 @@ def _written(
         bounds.save(folder)
     _write(folder / "predictions.jsonl", _predictions(cell, test.rows, found))
     run.save(folder / "run.json")  # the last one: with it, the folder is complete
+
+
+def _fingerprints(cell: Cell, examples: Mapping[str, Examples]) -> dict[str, str]:
+    others = {"calibration": "calibration"} | {f"gallery:{name}": name for name in cell.sources.galleries}
+    return {key: fingerprint(examples[part].rows) for key, part in others.items()}
 
 
 def _per_row(

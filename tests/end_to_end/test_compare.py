@@ -85,6 +85,7 @@ def test_a_mean_is_that_of_the_runs_and_of_the_predictions(made: tuple[Path, Com
     spread = json.loads((out / "metrics.json").read_text())["methods"]["hysac"][key]
     assert spread["mean"] == pytest.approx(mean)
     assert spread["n"] == 2
+    assert all("calibration" in run.other_data for run in runs)
     lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
     found = [line["outcomes"][key] for line in lines if line["method"] == "hysac"]
     assert sum(found) / len(found) == pytest.approx(mean)
