@@ -8,11 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from hyperaware.errors import ModelError
+from hyperaware.media.crop import FILTERS
 from hyperaware.models.architectures import bare, fill
 from hyperaware.models.checkpoint_file import read_folder_weights, require_fit
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
-from hyperaware.models.squash import FILTERS, HALF, Squash
+from hyperaware.models.squash import HALF, Squash
 from hyperaware.models.tokenizer import Tokenizer
 from hyperaware.models.tokenizer_files import read_tokenizer
 

@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image
 
 from hyperaware.errors import ConfigError
+from hyperaware.media.crop import FILTERS, squash
 from hyperaware.models.preprocess import Preprocess
 
-__all__ = ["FILTERS", "HALF", "Squash", "preprocess_from_config"]
+__all__ = ["HALF", "Squash", "preprocess_from_config"]
 
 HALF = (0.5, 0.5, 0.5)
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Squash(Preprocess):
 
     def crop(self, image: Image.Image) -> np.ndarray:
         """The (size, size, 3) uint8 picture, all of it."""
-        return np.asarray(image.resize((self.size, self.size), FILTERS[self.filter]))
+        return squash(image, self.size, filter=self.filter)
 
     def config(self) -> dict[str, Any]:
         settings = asdict(self)

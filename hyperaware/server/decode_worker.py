@@ -3,8 +3,8 @@
 It loads Pillow and numpy, no model. What it is told, and what it answers (see `wire`):
 
     (start)                                      {"state": "ready"}
-    {"do": "crop", "size", ...} and a file       {} and (size, size, 3) uint8: what the model sees
-    {"do": "keep", "size", "side", ...}          the same, and behind it the picture as a new PNG
+    {"do": "crop", "preprocess", ...} and a file {} and (size, size, 3) uint8: what the model sees
+    {"do": "keep", "preprocess", "side", ...}    the same, and behind it the picture as a new PNG
     {"do": "thumbnail", "side", "blur", ...}     {} and a JPEG
 
 What is refused is answered by {"reason": word, "error": sentence}; the process stays.
@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image, ImageFilter
 
 from hyperaware.errors import MediaError
-from hyperaware.media.crop import centre_crop
+from hyperaware.media.crop import crop_by
 from hyperaware.media.images import Limits, decode
 from hyperaware.server.wire import Message, receive, send
 
@@ -91,9 +91,9 @@ def _done(message: Message) -> Message:
     if head["do"] == "thumbnail":
         return Message({}, _thumbnail(picture, head["side"], blur=head["blur"]))
     if head["do"] == "crop":
-        return Message({}, centre_crop(picture, head["size"]).tobytes())
+        return Message({}, crop_by(picture, head["preprocess"]).tobytes())
     picture.thumbnail((head["side"], head["side"]))
-    return Message({}, centre_crop(picture, head["size"]).tobytes() + _written(picture, "PNG"))
+    return Message({}, crop_by(picture, head["preprocess"]).tobytes() + _written(picture, "PNG"))
 
 
 def _thumbnail(picture: Image.Image, side: int, *, blur: bool) -> bytes:

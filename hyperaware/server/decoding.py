@@ -11,6 +11,7 @@ from PIL import Image
 
 from hyperaware.errors import MediaError
 from hyperaware.media.images import Limits
+from hyperaware.models.preprocess import Preprocess
 from hyperaware.server.batching import QueueFull
 from hyperaware.server.child import Child, ChildGone
 
@@ -55,21 +56,22 @@ class Decoders:
         self.failures: Counter[str] = Counter()
         """Refused pictures, by reason."""
 
-    def crop(self, data: bytes, *, size: int, name: str) -> Image.Image:
-        """What a model of this size sees of a picture.
+    def crop(self, data: bytes, *, preprocess: Preprocess, name: str) -> Image.Image:
+        """What a model with this preprocessing sees of a picture.
 
         Raises:
             MediaError: it is refused; `.reason` is one of `media.images.REASONS`, or "timeout",
                 "out_of_memory" or "crashed".
             QueueFull: too many pictures wait.
         """
-        return _picture(self._ask(data, name, {"do": "crop", "size": size}), size)
+        answer = self._ask(data, name, {"do": "crop", "preprocess": preprocess.config()})
+        return _picture(answer, preprocess.size)
 
-    def kept(self, data: bytes, *, size: int, name: str) -> Kept:
+    def kept(self, data: bytes, *, preprocess: Preprocess, name: str) -> Kept:
         """The same, and the picture as a file of our own: upright, RGB, without metadata."""
-        answer = self._ask(data, name, {"do": "keep", "size": size, "side": KEPT_SIDE})
-        cut = 3 * size * size
-        return Kept(_picture(answer[:cut], size), answer[cut:])
+        order = {"do": "keep", "preprocess": preprocess.config(), "side": KEPT_SIDE}
+        answer, cut = self._ask(data, name, order), 3 * preprocess.size**2
+        return Kept(_picture(answer[:cut], preprocess.size), answer[cut:])
 
     def thumbnail(self, data: bytes, *, side: int, blur: bool, name: str) -> bytes:
         """A JPEG of at most `side` pixels; blurred so that it cannot be undone, if so wanted."""

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from PIL import Image
+from tokenizers import Tokenizer as BackendTokenizer
 from torch import Tensor
 
 from hyperaware.geometry.space import space_from_config
-from hyperaware.models.preprocess import Preprocess
+from hyperaware.models.squash import preprocess_from_config
 from hyperaware.models.tokenizer import Tokenizer
 from hyperaware.server.batching import Batcher, Kind
 
@@ -40,9 +41,10 @@ class RemoteEncoder:
         self.space = space_from_config(about["space"])
         self.dim: int = about["dim"]
         self.folder = Path(about["folder"])
-        self.tokenizer = Tokenizer.from_pretrained(self.folder, **about["tokenizer"])
+        told = about["tokenizer"]
+        self.tokenizer = Tokenizer(**{**told, "backend": BackendTokenizer.from_str(told["backend"])})
         self.provenance: dict[str, Any] = about["provenance"]
-        self.preprocess = Preprocess.from_config(about["preprocess"])
+        self.preprocess = preprocess_from_config(about["preprocess"])
 
     def encode_text(self, texts: str | Sequence[str], *, batch_size: int = 256) -> Tensor:
         """Points of texts, (n, dim) float32; `WorkerDown` or `QueueFull` where there are none."""

@@ -48,7 +48,7 @@ def seen(engine: Engine, url: str, *, param: str) -> Input:
     data = picture_bytes(url, param=param, most=engine.settings.max_image_bytes, fetcher=engine.fetcher)
     try:
         with engine.metrics.stage("decode"):
-            crop = engine.decoders.crop(data, size=engine.parts.model.preprocess.size, name=param)
+            crop = engine.decoders.crop(data, preprocess=engine.parts.model.preprocess, name=param)
     except MediaError as error:
         raise Problem(400, str(error), code=error.reason, param=param) from None
     return Input("image", data, crop)

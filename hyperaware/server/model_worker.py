@@ -68,7 +68,8 @@ def _about(model: "DualEncoder") -> dict[str, Any]:
         "preprocess": model.preprocess.config(),
         "provenance": model.provenance,
         "tokenizer": {
-            name: getattr(model.tokenizer, name) for name in ("context_length", "eos_id", "pad_id")
+            "backend": model.tokenizer.backend.to_str(),
+            **{name: getattr(model.tokenizer, name) for name in ("context_length", "eos_id", "pad_id")},
         },
     }
 

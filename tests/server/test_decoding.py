@@ -13,6 +13,8 @@ from PIL import Image
 from hyperaware.errors import MediaError
 from hyperaware.media.crop import centre_crop
 from hyperaware.media.images import Limits, decode
+from hyperaware.models.preprocess import Preprocess
+from hyperaware.models.squash import Squash
 from hyperaware.server.decoding import Decoders
 
 MIB = 2**20
@@ -46,8 +48,20 @@ def noise(width: int, height: int) -> Image.Image:
 
 def test_the_crop_is_what_the_model_would_have_seen_here(decoders: Make) -> None:
     data = file_of(noise(70, 50), "JPEG")
-    crop = decoders().crop(data, size=48, name="it")
+    crop = decoders().crop(data, preprocess=Preprocess(size=48), name="it")
     assert np.array_equal(np.asarray(crop), centre_crop(decode(data), 48))
+
+
+@pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
+def test_the_crop_is_by_the_models_own_preprocessing(decoders: Make, filter: str) -> None:
+    """SigLIP sees the whole of a picture, squashed into a square."""
+    data, preprocess = file_of(noise(70, 50)), Squash(size=32, filter=filter)
+    make = decoders()
+    crop = make.crop(data, preprocess=preprocess, name="it")
+    assert np.array_equal(np.asarray(crop), preprocess.crop(decode(data)))
+    assert not np.array_equal(np.asarray(crop), centre_crop(decode(data), 32))
+    kept = make.kept(data, preprocess=preprocess, name="it")
+    assert np.array_equal(np.asarray(kept.crop), np.asarray(crop))
 
 
 def test_a_kept_picture_is_written_anew_upright_and_without_metadata(decoders: Make) -> None:
@@ -55,7 +69,7 @@ def test_a_kept_picture_is_written_anew_upright_and_without_metadata(decoders: M
     exif[0x0112] = 6  # turned
     exif[0x010E] = "where I live"
     data = file_of(noise(40, 20), "JPEG", exif=exif) + b"<script>alert(1)</script>"
-    crop, png = decoders().kept(data, size=16, name="it")
+    crop, png = decoders().kept(data, preprocess=Preprocess(size=16), name="it")
     assert b"where I live" not in png
     assert b"script" not in png
     again = Image.open(BytesIO(png))
@@ -92,7 +106,7 @@ def test_refusals_carry_their_reason_and_the_process_goes_on(decoders: Make) -> 
         "cut": file_of(noise(50, 50))[:400],
     }.items():
         with pytest.raises(MediaError) as refused:
-            make.crop(data, size=16, name="it")
+            make.crop(data, preprocess=Preprocess(size=16), name="it")
         found[name] = refused.value.reason
     assert found == {
         "pixels": "too_many_pixels",
@@ -102,41 +116,41 @@ def test_refusals_carry_their_reason_and_the_process_goes_on(decoders: Make) -> 
         "cut": "truncated",
     }
     assert make.failures == dict.fromkeys(found.values(), 1)
-    assert make.crop(file_of(noise(50, 50)), size=16, name="it").size == (16, 16)
+    assert make.crop(file_of(noise(50, 50)), preprocess=Preprocess(size=16), name="it").size == (16, 16)
 
 
 def test_a_picture_that_takes_too_long_is_given_up_with_its_process(decoders: Make) -> None:
     make = decoders(seconds=0.002)
     with pytest.raises(MediaError) as refused:
-        make.crop(file_of(Image.new("RGB", (5000, 5000))), size=16, name="it")
+        make.crop(file_of(Image.new("RGB", (5000, 5000))), preprocess=Preprocess(size=16), name="it")
     assert refused.value.reason == "timeout"
     make._told = decoders()._told
-    assert make.crop(file_of(noise(50, 50)), size=16, name="it").size == (16, 16)
+    assert make.crop(file_of(noise(50, 50)), preprocess=Preprocess(size=16), name="it").size == (16, 16)
 
 
 def test_a_picture_that_takes_too_much_memory_is_refused(decoders: Make) -> None:
     make = decoders(memory=300 * MIB)
     with pytest.raises(MediaError) as refused:
-        make.crop(file_of(Image.new("RGBA", (6000, 6000))), size=16, name="it")
+        make.crop(file_of(Image.new("RGBA", (6000, 6000))), preprocess=Preprocess(size=16), name="it")
     assert refused.value.reason == "out_of_memory"
-    assert make.crop(file_of(noise(50, 50)), size=16, name="it").size == (16, 16)
+    assert make.crop(file_of(noise(50, 50)), preprocess=Preprocess(size=16), name="it").size == (16, 16)
 
 
 def test_a_process_that_was_killed_is_replaced(decoders: Make) -> None:
     make = decoders()
-    make.crop(file_of(noise(50, 50)), size=16, name="it")
+    make.crop(file_of(noise(50, 50)), preprocess=Preprocess(size=16), name="it")
     child = make._free.get()
     assert child is not None
     os.kill(child.pid, signal.SIGKILL)
     make._free.put(child)
     with suppress(MediaError):  # "crashed", if the death is noticed by the picture only
-        make.crop(file_of(noise(50, 50)), size=16, name="it")
-    assert make.crop(file_of(noise(50, 50)), size=16, name="it").size == (16, 16)
+        make.crop(file_of(noise(50, 50)), preprocess=Preprocess(size=16), name="it")
+    assert make.crop(file_of(noise(50, 50)), preprocess=Preprocess(size=16), name="it").size == (16, 16)
 
 
 def test_the_process_that_decodes_cannot_write_and_has_no_model(decoders: Make) -> None:
     make = decoders()
-    make.crop(file_of(noise(50, 50)), size=16, name="it")
+    make.crop(file_of(noise(50, 50)), preprocess=Preprocess(size=16), name="it")
     child = make._free.get()
     make._free.put(child)
     assert child is not None
