@@ -11,16 +11,17 @@ from PIL import Image
 from torch import Tensor
 
 from hyperaware.errors import ConfigError, SafetyError, StoreError
-from hyperaware.geometry.space import space_from_config
-from hyperaware.index.categories import CategoryScorer, categorised
+from hyperaware.geometry.space import Space, space_from_config
+from hyperaware.index.categories import CategoryScorer, categorised, highest
 from hyperaware.index.store import Hit, Item, Modality, Store
 from hyperaware.models.dual_encoder import DualEncoder, Picture
+from hyperaware.models.windows import windows
 from hyperaware.moderation.bounds import MODALITIES, Bounds
 from hyperaware.moderation.policy import Action, ItemFilter, Policy, Verdict
 from hyperaware.moderation.redirect import redirect
 from hyperaware.options import unknown_name
 
-__all__ = ["Answer", "Filters", "Found", "Searcher", "Step"]
+__all__ = ["Answer", "Filters", "Found", "Searcher", "Step", "most_unsafe"]
 
 
 class Filters(NamedTuple):
@@ -153,7 +154,8 @@ class Searcher:
         """The `k` nearest items of modality `target` that the role may see.
 
         Args:
-            text: what is looked for; either this, `image` or `item`. Never read as a path.
+            text: what is looked for; either this, `image` or `item`. Never read as a path. One that is longer
+                than the model's context is judged, and searched with, by its most unsafe window.
             item: the id of an item that the role may see: what is like it is looked for.
             role: a role of the policy; its default role where none is given.
             offset: how many of the nearest to leave out. Pages count what the role may see and nothing else.
@@ -164,6 +166,7 @@ class Searcher:
             ConfigError: not exactly one of text, image and item, an unknown role, modality or item, k below
                 1, offset below 0, or a strength that would weaken the rule.
             SafetyError: the query cannot be judged, and the role may not see unjudged results.
+            DataError: the text has too many windows.
             MediaError: the picture cannot be decoded.
         """
         if sum(query is not None for query in (text, image, item)) != 1:
@@ -174,10 +177,11 @@ class Searcher:
             raise ConfigError(f"k is {k} and offset {offset}, expected at least 1 and at least 0.")
         shown = self._shows(role)
 
-        modality, query, points = self._encode(text, image, item, shown)
+        modality, query, pieces = self._encode(text, image, item, shown)
+        points = most_unsafe(pieces, self.space)
         before = float(self.space.root_distance(points)) if self.space.has_root else None
-        verdict = self._judge(points, before, modality, role, strength)
-        steps = [_encoded(modality, self.model.name, before), _judged(verdict)]
+        verdict = self._judge(pieces, before, modality, role, strength)
+        steps = [_encoded(modality, self.model.name, before, len(pieces)), _judged(verdict)]
         hits: tuple[Found, ...] = ()
         after, more = before, False
         if verdict.action not in ("review", "block"):
@@ -253,11 +257,11 @@ class Searcher:
             return "image", _picture_name(image), self.model.encode_image(image)
         if not isinstance(text, str) or not text.strip():
             raise ConfigError(f"the text to search for is {text!r}, expected at least one word.")
-        return "text", text, self.model.encode_text(text)
+        return "text", text, self.model.encode_text(windows(text, self.model.tokenizer))
 
     def _judge(
         self,
-        points: Tensor,
+        pieces: Tensor,
         score: float | None,
         modality: Modality,
         role: str | None,
@@ -267,7 +271,7 @@ class Searcher:
             return self.policy.unjudged(why=self._why_unjudged(), role=role, strength=strength)
         categories = None
         if self.scorer is not None and self.policy.role(role).queries:
-            categories = categorised(self.scorer, points, modality)[0]
+            categories = highest(categorised(self.scorer, pieces, modality))
         return self.policy.judge(
             score,
             modality=modality,
@@ -307,6 +311,13 @@ class Searcher:
         if self.bounds is None:
             raise SafetyError(f"the model {self.model.name!r} has no bounds, so nothing can be judged safe.")
         return self.bounds
+
+
+def most_unsafe(pieces: Tensor, space: Space) -> Tensor:
+    """The point, (1, d), of the window that lies farthest from the root; of the first one without a root."""
+    if not space.has_root:
+        return pieces[:1]
+    return pieces[space.root_distance(pieces).argmax()][None]  # one that is not a number is the farthest
 
 
 def _require_categories(policy: Policy, store: Store, scorer: CategoryScorer | None) -> None:
@@ -372,11 +383,17 @@ def _picture_name(picture: Picture) -> str:
     return str(name) or "a picture"
 
 
-def _encoded(modality: str, model: str, root_distance: float | None) -> Step:
-    if root_distance is None:
-        return Step("encode", f"the {modality} was encoded by the model {model!r}", {})
-    sentence = f"the {modality} was encoded by the model {model!r} at root distance {root_distance:.4f}"
-    return Step("encode", sentence, {"root_distance": root_distance})
+def _encoded(modality: str, model: str, root_distance: float | None, pieces: int) -> Step:
+    sentence = f"the {modality} was encoded by the model {model!r}"
+    numbers: dict[str, float] = {}
+    if pieces > 1:
+        sentence += f" in {pieces} windows of its context, the "
+        sentence += "first of which counts" if root_distance is None else "most unsafe of which is"
+        numbers["windows"] = float(pieces)
+    if root_distance is not None:
+        sentence += f" at root distance {root_distance:.4f}"
+        numbers["root_distance"] = root_distance
+    return Step("encode", sentence, numbers)
 
 
 def _judged(verdict: Verdict) -> Step:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from model_samples import tiny_model
 from moderation_samples import sample_bounds
 from PIL import Image
 from torch import Tensor
@@ -60,16 +61,18 @@ class PlainModel:
 
     def __init__(self, space: Space = SPACE) -> None:
         self.space = space
+        self.tokenizer = tiny_model().tokenizer
 
-    def encode_text(self, texts: str | Sequence[str], *, batch_size: int = 256) -> Tensor:
-        return self._points(texts)
+    def encode_text(self, texts: Sequence[str], *, batch_size: int = 256) -> Tensor:
+        return torch.cat([self._point(text) for text in texts])
 
     def encode_image(self, images: Any, *, batch_size: int = 64) -> Tensor:
-        return self._points("a picture" if isinstance(images, Image.Image) else str(images))
+        return self._point("a picture" if isinstance(images, Image.Image) else str(images))
 
-    def _points(self, name: str | Sequence[str]) -> Tensor:
-        assert isinstance(name, str)
-        return QUERIES[name] if self.space.has_root else self.space.lift(QUERIES[name])
+    def _point(self, name: str) -> Tensor:
+        """What is not written down above is as a deadly axe if it has an axe in it, else as a tree."""
+        point = QUERIES.get(name, QUERIES["a deadly axe" if "axe" in name else "a tree"])
+        return point if self.space.has_root else self.space.lift(point)
 
 
 class PlainStore:

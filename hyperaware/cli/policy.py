@@ -83,7 +83,9 @@ def explain(
     """
     from hyperaware.catalogue import own_bounds, own_scorer
     from hyperaware.geometry.space import space_from_config
+    from hyperaware.index.categories import highest
     from hyperaware.models.pretrained import DEFAULT, load
+    from hyperaware.models.windows import windows
     from hyperaware.moderation.policy import Policy
 
     policy = Policy.read(file)
@@ -94,11 +96,11 @@ def explain(
     if bounds is None:
         raise ConfigError(f"the model {loaded.name} has no root distances, so no query can be judged by it.")
     space = space_from_config(loaded.space.config())  # a learned curvature would bring its gradient along
-    points = loaded.encode_text(text)
-    score = float(space.root_distance(points))
+    points = loaded.encode_text(windows(text, loaded.tokenizer))
+    score = float(space.root_distance(points).max())  # as a server judges: by the most unsafe window
     categories = given
     if policy.categories - set(given):
-        categories = {**own_scorer(loaded, concepts=concepts)(points, "text")[0], **given}
+        categories = {**highest(own_scorer(loaded, concepts=concepts)(points, "text")), **given}
     bound = bounds.trigger["text"]
     verdict = policy.judge(score, modality="text", bounds=bounds, role=role, categories=categories)
     findings = policy.findings(score, bound=bound, modality="text", role=role, categories=categories)

@@ -1,6 +1,6 @@
 """Categories of items: what computes them, and an index brought up to date with it without encoding anew."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, get_args
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from hyperaware.errors import SafetyError
 from hyperaware.index.store import Item, Modality, Store, categories_problem
 
-__all__ = ["CategoryScorer", "categorise", "categorised", "with_categories"]
+__all__ = ["CategoryScorer", "categorise", "categorised", "highest", "with_categories"]
 
 PART = 256
 """Items at a time."""
@@ -45,6 +45,18 @@ def categorised(scorer: CategoryScorer, points: Tensor, modality: Modality) -> l
         if problem is not None:
             raise SafetyError(f"the concepts gave what is no probability: {problem}.")
     return found
+
+
+def highest(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The highest probability of each category over the windows of one text.
+
+    A category that some window lacks is left out, as one that has no probability: its rules hit.
+
+    >>> highest([{"hate": 0.1, "violence": 0.7}, {"hate": 0.4}])
+    {'hate': 0.4}
+    """
+    first, *others = found
+    return {name: max(each[name] for each in found) for name in first if all(name in each for each in others)}
 
 
 def categorise(store: Store, scorer: CategoryScorer) -> int:

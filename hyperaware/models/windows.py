@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hyperaware.errors import DataError
 from hyperaware.models.tokenizer import Tokenizer
 
-__all__ = ["MOST", "windows"]
+__all__ = ["MOST", "fits", "windows"]
 
 MOST = 256
 """Windows of one text. A longer one is refused whole: it must not occupy the model without end."""
@@ -25,7 +25,7 @@ def windows(text: str, tokenizer: Tokenizer) -> list[str]:
     Raises:
         DataError: more than `MOST` windows.
     """
-    if _length(text, tokenizer) <= tokenizer.context_length:
+    if fits(text, tokenizer):
         return [text]
     pieces: list[str] = []
     for first, last in _spans(_words(text, tokenizer), room=tokenizer.context_length - _ENDS):
@@ -35,6 +35,11 @@ def windows(text: str, tokenizer: Tokenizer) -> list[str]:
                 f"the text has more than {MOST} windows of the model's context. Give it in parts."
             )
     return pieces
+
+
+def fits(text: str, tokenizer: Tokenizer) -> bool:
+    """Whether the text fits the model's context, so that one point stands for all of it."""
+    return _length(text, tokenizer) <= tokenizer.context_length
 
 
 class _Word(NamedTuple):
@@ -88,7 +93,7 @@ def _cut(word: _Word, text: str, tokenizer: Tokenizer, room: int) -> list[_Word]
 
 def _fitting(piece: str, tokenizer: Tokenizer) -> list[str]:
     """The piece; halved, and halved again, where it has more tokens than its words have one by one."""
-    if len(piece) == 1 or _length(piece, tokenizer) <= tokenizer.context_length:
+    if len(piece) == 1 or fits(piece, tokenizer):
         return [piece]
     middle = len(piece) // 2
     return [*_fitting(piece[:middle], tokenizer), *_fitting(piece[middle:], tokenizer)]

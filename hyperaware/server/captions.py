@@ -3,10 +3,13 @@
 import threading
 
 import torch
+from torch import Tensor
 
+from hyperaware.errors import DataError
 from hyperaware.explain import Pool
 from hyperaware.index.categories import categorised
-from hyperaware.search import Searcher
+from hyperaware.models.windows import windows
+from hyperaware.search import Searcher, most_unsafe
 from hyperaware.server.visible import Visible
 
 __all__ = ["Captions"]
@@ -43,16 +46,31 @@ class Captions:
             return self._pools[role]
 
     def _judged(self, captions: list[str], role: str) -> Pool:
+        """The captions of which every window is fit for the role, each with its most unsafe point."""
         searcher = self._searcher
-        texts = searcher.model.encode_text(captions)
+        told = {caption: pieces for caption in captions if (pieces := self._pieces(caption))}
+        points = searcher.model.encode_text([piece for pieces in told.values() for piece in pieces])
         shown = searcher.policy.shows(role, bounds=searcher.bounds)
-        scores = searcher.space.root_distance(texts.double()).tolist()
+        scores = searcher.space.root_distance(points.double()).tolist()
         categories = (
-            [None] * len(texts) if searcher.scorer is None else categorised(searcher.scorer, texts, "text")
+            [None] * len(points) if searcher.scorer is None else categorised(searcher.scorer, points, "text")
         )
-        kept = [
-            row
-            for row, (score, found) in enumerate(zip(scores, categories, strict=True))
-            if shown.action(modality="text", score=score, categories=found) == "allow"
+        fit = [
+            shown.action(modality="text", score=score, categories=found) == "allow"
+            for score, found in zip(scores, categories, strict=True)
         ]
-        return Pool([captions[row] for row in kept], texts[torch.tensor(kept, dtype=torch.long)])
+        kept: dict[str, Tensor] = {}
+        start = 0
+        for caption, pieces in told.items():
+            own = slice(start, start + len(pieces))
+            start = own.stop
+            if all(fit[own]):
+                kept[caption] = most_unsafe(points[own], searcher.space)
+        return Pool(list(kept), torch.cat([*kept.values(), points[:0]]))
+
+    def _pieces(self, caption: str) -> list[str]:
+        """The windows of a caption; none if they are too many to be judged."""
+        try:
+            return windows(caption, self._searcher.model.tokenizer)
+        except DataError:
+            return []

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hyperaware.server.access import Searching, TheEngine
+from hyperaware.server.fitting import require_fitting
 from hyperaware.server.inputs import Part, inputs_of, points_of
 from hyperaware.server.problems import Problem
 from hyperaware.server.shapes import Given, Told, Words, answer, with_examples
@@ -72,13 +73,18 @@ class EmbeddingResponse(Told):
 
 @router.post("/v1/embeddings", response_model=EmbeddingResponse)
 def embeddings(request: EmbeddingRequest, engine: TheEngine, caller: Searching) -> Response:
-    """The points of texts and pictures: OpenAI's shape, with `space` and `root_distance` beside it."""
+    """The points of texts and pictures: OpenAI's shape, with `space` and `root_distance` beside it. A text
+    that is longer than the model's context is refused: a point is of no more."""
     model = engine.parts.model
     if request.dimensions not in (None, model.dim):
         raise Problem(
             400, f"points have {model.dim} dimensions, no others.", code="invalid_value", param="dimensions"
         )
-    points = points_of(engine, inputs_of(engine, request.input))
+    inputs = inputs_of(engine, request.input)
+    for index, each in enumerate(inputs):
+        if isinstance(each.content, str):
+            require_fitting(each.content, model.tokenizer, param=f"input[{index}]")
+    points = points_of(engine, inputs)
     distances = model.space.root_distance(points).tolist() if model.space.has_root else [None] * len(points)
     body = EmbeddingResponse(
         data=[

@@ -18,6 +18,7 @@ from hyperaware.search import Found, Searcher
 from hyperaware.server.access import Admin, Searching, TheEngine, role_of
 from hyperaware.server.decisions import Decision
 from hyperaware.server.engine import Engine
+from hyperaware.server.fitting import require_fitting
 from hyperaware.server.inputs import words
 from hyperaware.server.pictures import picture_bytes
 from hyperaware.server.problems import Problem
@@ -71,7 +72,7 @@ class Removed(Told):
 @router.post("/v1/items", status_code=201)
 def add(body: AddRequest, engine: TheEngine, caller: Admin) -> Added:
     """Encode a picture or a text and add it. A picture is kept as a new file without its metadata; adding the
-    same one again changes nothing."""
+    same one again changes nothing. A text must fit the model's context."""
     searcher = engine.searcher
     item = _picture(engine, searcher, body) if body.image is not None else _text(engine, searcher, body)
     searcher.store.add([item])
@@ -200,7 +201,7 @@ def _picture(engine: Engine, searcher: Searcher, body: AddRequest) -> Item:
         body.image.url, param="image", most=engine.settings.max_image_bytes, fetcher=engine.fetcher
     )
     with engine.metrics.stage("decode"):
-        kept = engine.decoders.kept(data, size=searcher.model.preprocess.size, name="image")
+        kept = engine.decoders.kept(data, preprocess=searcher.model.preprocess, name="image")
     digest = content_hash(kept.png)
     path = f"{UPLOADS}/{digest}.png"
     _write(root / path, kept.png)
@@ -210,6 +211,7 @@ def _picture(engine: Engine, searcher: Searcher, body: AddRequest) -> Item:
 def _text(engine: Engine, searcher: Searcher, body: AddRequest) -> Item:
     assert body.text is not None
     text = str(words(engine, body.text, param="text").content)
+    require_fitting(text, searcher.model.tokenizer, param="text")
     digest = content_hash(text.encode())
     path = f"{UPLOADS}/{digest}.txt"
     return _scored(searcher, path, "text", searcher.model.encode_text(text), text, digest)

@@ -7,8 +7,10 @@ from fastapi import APIRouter, Request
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from hyperaware.models.windows import windows
 from hyperaware.moderation.policy import Verdict
 from hyperaware.moderation.redirect import redirect
+from hyperaware.search import most_unsafe
 from hyperaware.server.access import Searching, TheEngine, role_of
 from hyperaware.server.decisions import Decision
 from hyperaware.server.engine import Engine
@@ -129,7 +131,16 @@ def _query(engine: Engine, body: TraverseRequest, request: Request, role: str) -
             )
         ]
     )
-    return _Start(points_of(engine, [given])[0], given.modality, found.verdict)
+    return _Start(_point(engine, given), given.modality, found.verdict)
+
+
+def _point(engine: Engine, given: Input) -> Tensor:
+    """The point of what was judged: of a long text its most unsafe window, whose score it was judged by."""
+    if not isinstance(given.content, str):
+        return points_of(engine, [given])[0]
+    model = engine.searcher.model
+    pieces = model.encode_text(windows(given.content, model.tokenizer))
+    return most_unsafe(pieces, engine.searcher.space)[0]
 
 
 def _moved(engine: Engine, start: _Start) -> Tensor:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_samples import tiny_model
 from strategies import (
     BOUNDS,
     CATEGORIES,
@@ -42,11 +43,12 @@ class PointModel:
     """A model that is given the point that it is to answer."""
 
     name, fingerprint, space = "points", MODEL, SPACE
+    tokenizer = tiny_model().tokenizer
 
     def __init__(self, point: Tensor) -> None:
         self.point = point
 
-    def encode_text(self, texts: str) -> Tensor:
+    def encode_text(self, texts: list[str]) -> Tensor:
         return self.point[None]
 
     encode_image = encode_text

@@ -1,6 +1,7 @@
 """Searching under a policy, with a model and a store that one can hold in the head."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from moderation_samples import sample_bounds
 from PIL import Image
 from search_samples import QUERIES, SPACE, PlainModel, PlainStore, names, searcher
 
-from hyperaware.errors import ConfigError, SafetyError, StoreError
+from hyperaware.errors import ConfigError, DataError, SafetyError, StoreError
 from hyperaware.geometry.space import Lorentz, Sphere
+from hyperaware.moderation.policy import Clause, Policy, Rule
 
 # What each role gets --------------------------------------------------------------------------------
 
@@ -121,6 +123,60 @@ def test_a_query_that_stays_says_so() -> None:
         "the query stays where it is, already within the landing 0.6000 of queries for images"
     )
     assert searcher().search("a tree", role="researcher").steps[3].sentence == "4 found among all images"
+
+
+# Long texts -----------------------------------------------------------------------------------------
+
+
+LONG = "a tree " * 12 + "and a deadly axe"
+"""More than the twelve tokens of the context: what is unsafe stands beyond its end."""
+
+
+def test_a_long_query_is_judged_to_its_end_and_searched_with_by_its_most_unsafe_window() -> None:
+    store = PlainStore()
+    answer = searcher(store).search(LONG)
+    assert (answer.query, answer.verdict.action) == (LONG, "redirect")
+    assert answer.root_distance_before == pytest.approx(0.8)
+    assert answer.root_distance_after == pytest.approx(0.55)
+    assert store.asked[0]["queries"].shape == (1, 2)
+    assert answer.steps[0].numbers["windows"] > 2
+    assert "windows of its context, the most unsafe of which is at root distance 0.8000" in (
+        answer.steps[0].sentence
+    )
+    assert searcher().search(LONG, role="child").verdict.action == "block"
+    assert searcher().search("a tree " * 20, role="child").verdict.action == "allow"
+
+
+def test_a_category_counts_by_the_window_that_has_most_of_it() -> None:
+    class Scorer:
+        fingerprint, categories = "concepts-a", ("violence", "hate")
+
+        def __call__(self, points: torch.Tensor, modality: str) -> list[dict[str, float]]:
+            distances = SPACE.root_distance(points).tolist()
+            return [{"violence": 0.9 if each > 0.7 else 0.1, "hate": 0.2} for each in distances]
+
+    rules = (Clause(action="block", category="violence", above=0.5),)
+    policy = Policy(
+        version="1", default_role="a", roles={"a": Rule(action="allow", show="all", queries=rules)}
+    )
+    store: Any = PlainStore()
+    store.status = lambda: SimpleNamespace(concepts="concepts-a")
+    made = searcher(store, policy=policy, scorer=Scorer())
+    assert made.search("a tree " * 20).verdict.action == "allow"
+    blocked = made.search(LONG).verdict
+    assert (blocked.action, blocked.category) == ("block", "violence")
+
+
+def test_a_text_of_too_many_windows_is_refused_before_it_is_searched() -> None:
+    store = PlainStore()
+    with pytest.raises(DataError, match="more than 256 windows"):
+        searcher(store).search("tree " * 4000)
+    assert store.asked == []
+
+
+def test_without_a_root_the_first_window_is_searched_with() -> None:
+    answer = searcher(space=Sphere()).search(LONG, role="researcher")
+    assert "the first of which counts" in answer.steps[0].sentence
 
 
 # Strength -------------------------------------------------------------------------------------------
