@@ -1,4 +1,7 @@
-"""What waits for a person's decision: a private folder, emptied of what is older than some days."""
+"""What waits for a person's decision: a private folder, emptied of what is older than some days.
+
+It is looked through when the server starts, and then once an hour when a copy is made or read.
+"""
 
 import os
 import re
@@ -12,7 +15,7 @@ from hyperaware.records.disk import write_private
 
 __all__ = ["Quarantine"]
 
-DAY = 86400.0
+DAY, HOUR = 86400.0, 3600.0
 NAME = re.compile(r"[0-9a-f]{64}\.(txt|bin)")
 
 
@@ -27,11 +30,13 @@ class Quarantine:
         self._folder, self._days = folder, days
         self._lock = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.purge()
+        self._purged = 0.0
+        self._purge_hourly()
 
     def keep(self, digest: str, data: bytes, kind: Literal["text", "image"]) -> str:
         """The name of a copy, which is made."""
         name = f"{digest}.{'txt' if kind == 'text' else 'bin'}"
+        self._purge_hourly()
         with self._lock:
             write_private(self._folder / name, data)
         return name
@@ -42,6 +47,7 @@ class Quarantine:
         Raises:
             RecordError: "unknown": it is not there, or not any more.
         """
+        self._purge_hourly()
         try:
             if NAME.fullmatch(name) is None:
                 raise FileNotFoundError
@@ -52,11 +58,13 @@ class Quarantine:
                 reason="unknown",
             ) from None
 
-    def purge(self) -> int:
-        """How many copies were too old, and are gone now."""
-        limit, gone = time.time() - self._days * DAY, 0
-        for entry in os.scandir(self._folder):
-            if NAME.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < limit:
-                Path(entry.path).unlink(missing_ok=True)
-                gone += 1
-        return gone
+    def _purge_hourly(self) -> None:
+        """Remove the copies that are too old."""
+        now = time.time()
+        with self._lock:
+            if now - self._purged < HOUR:
+                return
+            self._purged = now
+            for entry in os.scandir(self._folder):
+                if NAME.fullmatch(entry.name) and entry.stat().st_mtime < now - self._days * DAY:
+                    Path(entry.path).unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """`/v1/reviews`: cases that a person decides, and appeals."""
 
+import re
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -125,18 +126,20 @@ def case(engine: TheEngine, caller: Reviewer, id: Id) -> CaseShape:
 @router.get(
     "/v1/reviews/{id}/content",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"example": "the text"}, "image/jpeg": {}}}},
+    responses={200: {"content": {"text/plain": {"example": "••• ••••"}, "image/jpeg": {}}}},
 )
 def content(engine: TheEngine, caller: Reviewer, id: Id, reveal: bool = False) -> Response:
-    """What is under review: a text as it is, a picture blurred, or clear if it is revealed on purpose."""
+    """What is under review: a text masked, a picture blurred, until somebody reveals it on purpose; that is
+    recorded."""
     found = engine.reviews.get(id)
     if found.content is None:
         raise Problem(404, "no copy of this was kept for the reviewer.", code="unknown")
     data = engine.quarantine.read(found.content)
-    if found.modality == "text":
-        return Response(data, media_type="text/plain; charset=utf-8")
     if reveal:
         engine.parts.ledger.note("revealed", review_id=found.id, reviewer=caller.id)
+    if found.modality == "text":
+        text = data.decode()
+        return Response(text if reveal else _masked(text), media_type="text/plain; charset=utf-8")
     jpeg = engine.decoders.thumbnail(data, side=SIDE, blur=not reveal, name="the picture")
     return Response(jpeg, media_type="image/jpeg")
 
@@ -156,3 +159,12 @@ def appeal(engine: TheEngine, caller: Anyone, id: Id, request: AppealRequest) ->
     """Ask for another look at a decision, by its id. A reviewer who has decided it will not get it again."""
     reopened = engine.reviews.appeal(id, reason=request.reason)
     return Appealed(id=reopened.id, state=reopened.state)
+
+
+def _masked(text: str) -> str:
+    """The text with a dot for each character: only where its words end is told.
+
+    >>> _masked("a gun, 2 men")
+    '• •••• • •••'
+    """
+    return re.sub(r"\S", "•", text)

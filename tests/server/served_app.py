@@ -1,12 +1,16 @@
 """The application under test, over a small gallery, and what its tests send to it."""
 
 import base64
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+import uvicorn
 from starlette.testclient import TestClient
 
 from hyperaware.catalogue import start_store
@@ -16,7 +20,7 @@ from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.server.app import create_app
 from hyperaware.server.settings import DEMO_POLICY, Settings
 
-__all__ = ["LOCAL", "PATIENCE", "data_url", "made_index", "served"]
+__all__ = ["LOCAL", "PATIENCE", "data_url", "made_index", "running", "served"]
 
 PATIENCE = 120.0
 """Seconds: test machines are slow. Nobody waits for so long on a machine that is not."""
@@ -40,6 +44,35 @@ def served(model: DualEncoder, **settings: Any) -> Iterator[TestClient]:
             assert time.monotonic() < deadline, client.get("/health/ready").text
             time.sleep(0.01)
         yield client
+
+
+@contextmanager
+def running(settings: Settings, model: DualEncoder) -> Iterator[str]:
+    """The URL of a server in a thread, which listens at a port and is ready to answer."""
+    config = uvicorn.Config(create_app(settings, model=model), log_level="error", ws="none")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        try:
+            _wait_until_ready(url)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _wait_until_ready(url: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if httpx.get(f"{url}/health/ready", timeout=PATIENCE).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline, "the server did not become ready"
+        time.sleep(0.02)
 
 
 def data_url(data: bytes | Path, kind: str = "png") -> str:

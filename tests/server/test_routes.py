@@ -280,7 +280,8 @@ def test_a_case_goes_from_the_decision_to_the_reviewer_and_back(
         assert first["waiting"] == 2
         id = first["case"]["id"]
         by_modality = {case["modality"]: case["id"] for case in cases}
-        assert client.get(f"/v1/reviews/{by_modality['text']}/content").text == unsafe_text
+        text = f"/v1/reviews/{by_modality['text']}/content"
+        assert client.get(text, params={"reveal": True}).text == unsafe_text
         contents = [
             client.get(f"/v1/reviews/{by_modality['image']}/content", params={"reveal": reveal}).content
             for reveal in (False, True)

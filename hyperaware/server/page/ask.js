@@ -106,10 +106,15 @@ function sliderNote(floor) {
   if (score === null) return "Nothing was judged, so there is nothing to move.";
   if (score <= bound) return "The query is within the bound: there is nothing to move.";
   const role = `Role “${session.role}”`;
-  if (floor === 1) return `${role} always gets the safest results; only another role may move this.`;
+  if (floor === 1) return `${role} always gets the safest results; ${whoMayMove()}.`;
   if (floor > 0 && query.strength === null) return `${role} may not see this as asked: the policy moves it ${percent(floor)} of the way, you may go further.`;
   if (query.strength !== null && strength > query.strength + 1e-6) return `A rule of the policy asks for ${percent(strength)}.`;
   return "";
+}
+
+function whoMayMove() {
+  const found = Object.entries(session.policy.roles).find(([, { action, strength }]) => !HELD.includes(action) && (action !== "redirect" || strength < 1));
+  return found ? `choose the role “${found[0]}” to move this` : "only another role may move this";
 }
 
 // -- what the policy said --------------------------------------------------------------------------------

@@ -106,8 +106,9 @@ async function contentOf(found, revealed) {
   }
   const path = `/v1/reviews/${encodeURIComponent(found.id)}/content`;
   if (found.modality === "text") {
-    if (!revealed) return h("p", { class: "held" }, "A text. It is shown when you reveal it.");
-    return h("blockquote", {}, await fetchText(path, { query: { reveal: true } }));
+    const words = await fetchText(path, revealed ? { query: { reveal: true } } : {});
+    if (revealed) return h("blockquote", {}, words);
+    return [h("p", { class: "held" }, "A text. It is shown when you reveal it."), h("p", { class: "masked", "aria-hidden": "true" }, words)];
   }
   return h("img", { src: await picture(path, revealed ? { reveal: true } : {}), alt: revealed ? "The picture" : "The picture, blurred" });
 }

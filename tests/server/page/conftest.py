@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from running_server import WITHIN, Gallery, Seen, running
+from running_server import WITHIN, Gallery, Seen
+from served_app import running
 
 from hyperaware.server.settings import DEMO_POLICY, Settings
 

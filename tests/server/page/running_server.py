@@ -1,22 +1,12 @@
-"""A small gallery, a server over it that really runs, and what a browser saw of it."""
+"""A small gallery, and what a browser saw of it."""
 
-import socket
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import httpx
-import uvicorn
 
 from hyperaware.catalogue import start_store
 from hyperaware.index.ingest import ingest
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import DEFAULT, load
-from hyperaware.server.app import create_app
-from hyperaware.server.settings import Settings
 from hyperaware.world import export
 
 WITHIN = 60.0
@@ -53,32 +43,3 @@ class Seen:
 
     complaints: list[str] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def running(settings: Settings, model: DualEncoder) -> Iterator[str]:
-    """The URL of a server in a thread, ready to answer."""
-    config = uvicorn.Config(create_app(settings, model=model), log_level="error", ws="none")
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        try:
-            _wait_until_ready(url)
-            yield url
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-def _wait_until_ready(url: str) -> None:
-    deadline = time.monotonic() + WITHIN
-    while True:
-        try:
-            if httpx.get(f"{url}/health/ready", timeout=WITHIN).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < deadline, "the server was not ready within a minute"
-        time.sleep(0.02)

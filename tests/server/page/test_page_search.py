@@ -59,7 +59,11 @@ def test_redirected_results_say_so_and_why_with_the_numbers(page: Page, server: 
     # This role's rule moves all the way, so the slider stands there, cannot move, and says so.
     expect(page.locator("#strength")).to_be_disabled()
     expect(page.locator("#strength")).to_have_value("1")
-    expect(page.get_by_text("Role “viewer” always gets the safest results")).to_be_visible()
+    expect(page.get_by_text("Role “viewer” always gets the safest results")).to_contain_text(
+        "choose the role “adult” to move this"
+    )
+    ask(page, UNSAFE, role="adult")
+    expect(page.locator("#strength")).to_be_enabled()
 
 
 def test_the_grid_follows_the_slider_and_stale_requests_are_given_up(page: Page, server: str) -> None:

@@ -1,10 +1,13 @@
 """The other pages, each against the running server, and what holds for all of them."""
 
+import re
+
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
-from running_server import ROWS, Gallery, Seen, running
+from running_server import ROWS, Gallery, Seen
+from served_app import running
 
 from hyperaware.records.keys import KeyRing
 from hyperaware.server.settings import Settings
@@ -138,8 +141,15 @@ def test_a_review_is_decided_by_keyboard_and_recorded(page: Page, server: str) -
     expect(case).to_be_focused()
     expect(case.locator(".content")).to_have_class("content grey")
     expect(case.locator("blockquote, img[alt='The picture']")).to_have_count(0)
+    expect(case.locator(".masked")).to_have_text(re.compile("^[• ]+$"))
+    masked = case.locator(".masked").inner_text()
     page.keyboard.press("r")
-    expect(case.locator("blockquote, img[alt='The picture']")).to_have_count(1)
+    expect(case.locator(".masked")).to_have_count(0)
+    assert re.sub(r"\S", "•", case.locator("blockquote").inner_text()) == masked
+    page.keyboard.press("r")
+    expect(case.locator(".masked")).to_have_text(masked)
+    page.keyboard.press("r")
+    expect(case.locator("blockquote")).to_be_visible()
     page.keyboard.press("g")
     expect(case.locator(".content")).to_have_class("content")
     decision = case.locator(".facts").inner_text().splitlines()[-1]
