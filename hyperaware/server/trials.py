@@ -28,7 +28,8 @@ class TrialRequest(Given):
     image: ImageURL | None = None
     role: Role = None
     categories: Annotated[dict[str, Probability], Field(max_length=100)] = Field(default_factory=dict)
-    """Probabilities to take in place of the measured ones."""
+    """Probabilities to take in place of the measured ones, of categories that are measured or that the role
+    has a rule for."""
 
     @model_validator(mode="after")
     def _one(self) -> "TrialRequest":
@@ -58,16 +59,24 @@ class TrialResponse(Told):
 def trial(body: TrialRequest, engine: TheEngine, caller: Moderating) -> TrialResponse:
     """Try the policy: the verdict on a text or a picture as a role, with every rule. Nothing is recorded."""
     role = role_of(engine, caller, body.role)
+    bounds, policy = engine.parts.bounds, engine.policy
+    if bounds is None:
+        raise Problem(404, "the model has no root, so no rule compares anything.", code="no_root")
     if body.image is not None:
         given = seen(engine, body.image.url, param="image")
     else:
         given = words(engine, body.text or "", param="text")
     (found,) = judged(engine.parts.moderator, [given], role=role)
-    bounds = engine.parts.bounds
-    if bounds is None:
-        raise Problem(404, "the model has no root, so no rule compares anything.", code="no_root")
+    rules = {clause.category for clause in policy.role(role).queries}
+    if not set(body.categories) <= rules | set(found.moderation.categories):
+        raise Problem(
+            400,
+            "categories: one of them is neither measured nor in a rule of the role.",
+            code="unknown_category",
+            param="categories",
+        )
     categories = {**found.probabilities, **body.categories}
-    score, policy = found.moderation.score, engine.policy
+    score = found.moderation.score
     verdict = policy.judge(score, modality=given.modality, bounds=bounds, role=role, categories=categories)
     findings = policy.findings(
         score,
