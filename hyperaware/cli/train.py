@@ -1,5 +1,6 @@
 """`hyperaware train` and `hyperaware bounds`: from a recipe or a model's folder to a model that can judge."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,6 +127,10 @@ def bounds(
 
     The trigger (above which a query is unsafe) and the limit (above which an item is not shown) come from the
     calibration rows; the landing (where a redirected query goes) is chosen on the validation rows.
+
+    A calibration.json in the folder speaks of the thresholds before. It is no longer valid then, and the
+    model judges nothing until `hyperaware calibrate` is run again. That measures trigger and limit itself,
+    and keeps the landing.
     """
     from dataclasses import asdict
 
@@ -148,9 +153,25 @@ def bounds(
     path = measured.save(model)
     if json:
         emit({"path": str(path), **asdict(measured)})
-        return
-    show_bounds(measured)
-    screen().print(f"\nWritten to {path}", soft_wrap=True)
+    else:
+        show_bounds(measured)
+        screen().print(f"\nWritten to {path}", soft_wrap=True)
+    _note_calibration(path.parent, measured, data=str(calibration))
+
+
+def _note_calibration(folder: Path, bounds: "Bounds", *, data: str) -> None:
+    """Say that the calibration in the folder is not of these bounds, if so, and what to run."""
+    from hyperaware.errors import SafetyError
+    from hyperaware.moderation.calibration import load
+
+    try:
+        load(folder, bounds=bounds)
+    except SafetyError:
+        again = shlex.join(["hyperaware", "calibrate", str(folder), "--data", data])
+        note(
+            "calibration.json in this folder speaks of other thresholds and is no longer valid: nothing is "
+            f"judged until it is made again. Run: {again}"
+        )
 
 
 def show_bounds(bounds: "Bounds") -> None:

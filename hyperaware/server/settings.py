@@ -1,7 +1,7 @@
 """The settings of the server: by flags, by the environment, by a TOML file, under the same names.
 
-A flag `--batch-size 32` is the variable `HYPERAWARE_BATCH_SIZE=32` and the line `batch_size = 32` of a file.
-Flags go before the environment, and that goes before the file.
+`--set batch_size=32` is the variable `HYPERAWARE_BATCH_SIZE=32` and the line `batch_size = 32` of a file.
+Flags go before the environment, and that goes before the file. `docs/server.md` has them all, from here.
 """
 
 import sys
@@ -30,7 +30,9 @@ DEMO_POLICY = Path(__file__).with_name("demo-policy.toml")
 class Settings(BaseSettings):
     """Everything that can be set. Limits hold before the work that they limit."""
 
-    model_config = SettingsConfigDict(env_prefix="HYPERAWARE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="HYPERAWARE_", extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
     index: Path | None = None
     """Folder of the index to search; without one the server only moderates and embeds."""
@@ -45,6 +47,7 @@ class Settings(BaseSettings):
     demo: bool = False
     """Serve the demo's index under the names of its roles, without keys, on loopback only."""
     host: str = "127.0.0.1"
+    """Address to listen at. Another one than loopback needs keys."""
     port: int = Field(8000, ge=0, le=65535)
     """0 takes a free one."""
     no_auth: bool = False
@@ -66,21 +69,26 @@ class Settings(BaseSettings):
     """How long requests in progress may go on when the server stops."""
 
     max_body_bytes: int = Field(20 * 2**20, ge=1024)
+    """Most bytes of a request's body."""
     max_inputs: int = Field(256, ge=1)
     """Most inputs (texts, or parts) of one request."""
     max_images: int = Field(16, ge=1)
     """Most pictures of one request."""
     max_text_chars: int = Field(20_000, ge=1)
+    """Most characters of one text."""
     max_image_bytes: int = Field(10 * 2**20, ge=1024)
+    """Most bytes of the file of one picture."""
     max_image_pixels: int = Field(40_000_000, ge=1)
+    """Most pixels of one picture, by its header."""
     decode_workers: int = Field(1, ge=1, le=64)
+    """Processes that decode pictures."""
     decode_seconds: float = Field(10.0, gt=0)
     """How long one picture may take to decode; then its process is killed."""
     decode_memory_mb: int = Field(1024, ge=256)
-    """Address space of a process that decodes."""
+    """Address space of a process that decodes, in MiB."""
 
     quarantine_days: float = Field(30.0, gt=0)
-    """How long a copy of what is under review is kept."""
+    """How long a copy of what is under review is kept, in days."""
     requests_per_minute: int = Field(3000, ge=0)
     """Per key; a tenth of it may come at once. 0: no limit."""
     cors_origins: tuple[str, ...] = ()
@@ -88,6 +96,7 @@ class Settings(BaseSettings):
     fetch_hosts: tuple[str, ...] = ()
     """Hosts from which pictures may be fetched by URL; none by default, so that nothing is fetched."""
     fetch_seconds: float = Field(5.0, gt=0)
+    """How long fetching one picture may take, redirects included."""
 
     @model_validator(mode="after")
     def _together(self) -> "Settings":
