@@ -42,8 +42,8 @@ Studies = Annotated[
 Data = Annotated[
     str,
     typer.Option(
-        metavar="world|FOLDER",
-        help="A folder needs rows of the splits train, validation, calibration, test.",
+        metavar="world|SOURCE",
+        help="A source needs rows of the splits train, validation, calibration, test.",
     ),
 ]
 AnyCode = Annotated[

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "pair"]
 
-SHOWN, SHEET = 20, 12
+SHOWN = 10
+"""Findings of one kind that are written out in a terminal."""
+SHEET = 12
 
 app = typer.Typer(help="Data: look for what is wrong.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -36,8 +38,9 @@ def check(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="A folder; a .csv, .tsv, .jsonl or .json file; visu:FILE?coco=DIR&unsafe=DIR; "
-            "nsfwcaps:FILE?images=DIR&unsafe=DIR; webdataset:SHARDS. Several are checked together.",
+            help="A folder; a .csv, .tsv, .jsonl, .json or .parquet file; visu:FILE?coco=DIR&unsafe=DIR; "
+            "nsfwcaps:FILE?images=DIR&unsafe=DIR; webdataset:SHARDS; hf:ORG/NAME; any of them with "
+            "labels=FILE. Several are checked together.",
         ),
     ],
     json: Json = False,
@@ -45,15 +48,15 @@ def check(
     """Read every row and picture, and tell what is missing, corrupt, empty, duplicated or leaking.
 
     Leaking is what stands in two splits: a picture, one that looks the same, or both captions of a row. The
-    exit code is 3 if a row or picture cannot be used, or data leak.
+    exit code is 3 if a source, row or picture cannot be used, or data leak; what is only to be looked at
+    does not change it. docs/data.md says what every kind of finding means.
     """
     from dataclasses import asdict
 
     from hyperaware.data import check as checking
-    from hyperaware.data.sources import scan
 
     with Bars() as bars:
-        found = checking.check([scan(source) for source in sources], progress=bars.of("check"))
+        found = checking.check([checking.scanned(source) for source in sources], progress=bars.of("check"))
     if json:
         emit({"sources": sources, "is_wrong": found.is_wrong, "counts": found.counts, **asdict(found)})
     else:
@@ -65,11 +68,13 @@ def check(
         table(["finding", "number", "is"], kinds)
         balance = [[kind, name, f"{n}"] for kind, part in found.balance.items() for name, n in part.items()]
         table(["balance", "", "rows"], balance)
-        for each in found.findings[:SHOWN]:
-            where = "" if len(each.where) < 2 else f" ({', '.join(each.where[:4])})"
-            screen().print(f"{each.kind}: {each.message}{where}", soft_wrap=True)
-        if len(found.findings) > SHOWN:
-            screen().print(f"... and {len(found.findings) - SHOWN} more; --json has all of them.")
+        for kind, number in found.counts.items():
+            of_kind = [each for each in found.findings if each.kind == kind]
+            for each in of_kind[:SHOWN]:
+                where = "" if len(each.where) < 2 else f" ({', '.join(each.where[:4])})"
+                screen().print(f"{each.kind}: {each.message}{where}", soft_wrap=True)
+            if number > SHOWN:
+                screen().print(f"{kind}: and {number - SHOWN:,} more; --json has all of them.")
     if found.is_wrong:
         raise typer.Exit(BAD_INPUTS)
 

@@ -43,7 +43,7 @@ def uwm(
     out: Out,
     data: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER|world:SPLIT", help="Pairs of safe and unsafe items; never test rows."),
+        typer.Option(metavar="SOURCE|world:SPLIT", help="Pairs of safe and unsafe items; never test rows."),
     ] = None,
     tau: Annotated[
         float | None,
@@ -81,7 +81,7 @@ def uwm(
         _rewrite(model, revert, out, back=True, json=json)
         return
     if data is None:
-        raise ConfigError("weights are chosen by pairs of safe and unsafe items: give --data FOLDER.")
+        raise ConfigError("weights are chosen by pairs of safe and unsafe items: give --data SOURCE.")
     document, edited = _edit(
         model, out, data, world_cache(world), tau=tau, pairs=pairs, seed=seed, patch=patch
     )

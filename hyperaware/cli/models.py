@@ -1,5 +1,6 @@
 """`hyperaware download` and `hyperaware import`: models of others."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,9 +55,10 @@ def download(
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit. [default: main]")] = None,
     accept_license: Accept = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and stop.")] = False,
+    data: Annotated[bool, typer.Option("--data", help="NAME is a data set, not a model.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch a model from the Hugging Face Hub, ahead of its use.
+    """Fetch a model or a data set from the Hugging Face Hub, ahead of its use.
 
     Every file is compared with the hash that the Hub states, also those that are here already. HF_ENDPOINT
     names a mirror, HF_HUB_OFFLINE forbids the network, HF_HOME says where files are kept. Safe-CLIP and HySAC
@@ -67,6 +69,7 @@ def download(
 
     hub_name = hub.parse(name if name.startswith(hub.PREFIX) else hub.PREFIX + name, revision=revision)
     assert hub_name is not None
+    hub_name = replace(hub_name, kind="dataset" if data else "model")
     wanted = listings(hub_name, accepted=accept_license)
     if not as_json:
         for each in wanted:
@@ -78,9 +81,16 @@ def download(
                 folders[each.name.repo] = str(hub.fetch(each, progress=partial(_step, bars)))
         remember_accepted(wanted, accepted=accept_license)
     if as_json:
-        emit({"models": [_document(each) | {"folder": folders.get(each.name.repo)} for each in wanted]})
+        emit(
+            {
+                "datasets" if data else "models": [
+                    _document(each) | {"folder": folders.get(each.name.repo)} for each in wanted
+                ]
+            }
+        )
     elif not dry_run:
-        screen().print(f'\nHere, and verified. Next: ha.load("{hub_name}")', soft_wrap=True)
+        following = f"hyperaware data check {hub_name}" if data else f'ha.load("{hub_name}")'
+        screen().print(f"\nHere, and verified. Next: {following}", soft_wrap=True)
 
 
 def _step(bars: Bars, name: str, done: int, total: int) -> None:

@@ -147,8 +147,9 @@ def traverse(
     pool: Annotated[
         Path,
         typer.Option(
-            metavar="FOLDER|FILE.txt",
-            help="The captions that are told on the way: of a folder of data, or one in each line.",
+            metavar="SOURCE|FILE.txt",
+            help="The captions that are told on the way: of data (see `hyperaware data check -h`), or one in "
+            "each line.",
         ),
     ],
     steps: Annotated[int, typer.Option(help="Points on the way.", min=2)] = 50,
@@ -178,16 +179,17 @@ def traverse(
     table(["caption", "from root distance"], [[stop.caption, f"{stop.root_distance:.3f}"] for stop in stops])
 
 
-def captions(pool: Path) -> list[str]:
-    """The distinct captions of a folder of data, or of a file with one in each line."""
-    if pool.is_dir():
-        from hyperaware.data.folder import read_folder
+def captions(pool: str | Path) -> list[str]:
+    """The distinct captions of a source of data, or of a file with one in each line."""
+    path = Path(pool)
+    from hyperaware.data.table import SUFFIXES
 
-        texts = [text for row in read_folder(pool) for text in (row.safe_text, row.unsafe_text)]
-    elif pool.is_file():
-        texts = [line.strip() for line in pool.read_text(encoding="utf-8").splitlines()]
+    if path.is_file() and path.suffix.lower() not in SUFFIXES:
+        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     else:
-        raise ConfigError(f"{pool} is neither a folder of data nor a file with a caption in each line.")
+        from hyperaware.data.sources import read
+
+        texts = [text for row in read(pool) for text in (row.safe_text, row.unsafe_text)]
     found = list(dict.fromkeys(text for text in texts if text))
     if not found:
         raise DataError(f"{pool} has no captions.")

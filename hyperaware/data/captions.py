@@ -1,43 +1,98 @@
-"""Quadruplets of one's own: a table of captions and picture names, or safe/ and unsafe/ with equal names."""
+"""Quadruplets of one's own: a table of captions and pictures, or safe/ and unsafe/ with equal names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hyperaware.data.kept import keep
 from hyperaware.data.quadruplet import Row
-from hyperaware.data.record import Reading, RowProblem, gather, row_of
+from hyperaware.data.record import FIELDS, Reading, RowProblem, column_labels, gather, row_of
 from hyperaware.data.table import records
 from hyperaware.data.unpaired import caption_beside, pictures_in
 
-__all__ = ["scan_sidecars", "scan_table"]
+__all__ = ["COLUMNS", "rows_from", "scan_sidecars", "scan_table"]
 
-LABELS = {"unsafe_text_label": "unsafe_text", "unsafe_image_label": "unsafe_image"}
 SIDES = ("safe", "unsafe")
+COLUMNS = FIELDS | {
+    f"{side}_{kind}" for side in ("unsafe_text", "unsafe_image") for kind in ("label", "is_unsafe")
+}
+"""The columns of a table of one's own."""
 
 
-def scan_table(path: Path, *, images: Path | None = None, split: str = "train") -> Reading:
-    """The quadruplets of a table (.jsonl, .json, .csv, .tsv) with the keys of captions.jsonl as columns.
+def scan_table(
+    path: Path,
+    *,
+    cache: Path,
+    images: Path | None = None,
+    split: str = "train",
+    columns: Mapping[str, str] | None = None,
+) -> Reading:
+    """The quadruplets of a table (.jsonl, .json, .csv, .tsv, .parquet) with the keys of captions.jsonl.
 
-    Paths of pictures are relative to `images`, by default the table's folder. A row without `split` is of
-    `split`, one without `id` is called by its number. Labels: `labels` in JSON; in a CSV the columns
-    `unsafe_text_label` and `unsafe_image_label`, "safe" or "unsafe". An empty cell is none.
+    Paths of pictures are relative to `images`, by default the table's folder. See `rows_from`.
 
     Raises:
         DataError: the file cannot be read as a table.
+        ConfigError: what reads parquet is not installed.
     """
+    columns = columns or {}
     folder = (path.parent if images is None else images).absolute()
+    make = rows_from(folder, cache=cache, split=split, columns=columns)
+    known = COLUMNS | set(columns.values())
+    return gather(str(path), records(path), make, known=known, inside=(folder, cache))
+
+
+def rows_from(
+    folder: Path, *, cache: Path, split: str, columns: Mapping[str, str]
+) -> Callable[[str, Any], Row]:
+    """What makes a row of each record of a table, called in the order of the table.
+
+    A row without `split` is of `split`, one without `id` is called by its number, from 1. A picture is a path
+    relative to `folder`, or its bytes, or an object with `bytes` and `path` as the Hugging Face Hub has it;
+    bytes are kept in `cache`. Labels: `labels`, or the columns of `record.column_labels`. An empty cell is
+    none. `columns` gives for one of our names the name that the table has for it.
+    """
     count = 0
 
     def make(where: str, record: Any) -> Row:
         nonlocal count
         count += 1
-        if isinstance(record, Mapping):
-            given = {key: value for key, value in record.items() if value not in (None, "")}
-            labels = {part: given[column] for column, part in LABELS.items() if column in given}
-            record = {"id": str(count), "split": split, **({"labels": labels} if labels else {}), **given}
-        return row_of(record, where=where, image=folder.joinpath)
+        if not isinstance(record, Mapping):
+            return row_of(record, where=where, image=folder.joinpath)
+        missing = [theirs for theirs in columns.values() if theirs not in record]
+        if missing:
+            why = f"there is no column {missing[0]!r}; its columns are {', '.join(map(str, record))}."
+            raise RowProblem(why, where=where, reason="bad_row")
+        given = {key: value for key, value in record.items() if key not in columns and not _is_empty(value)}
+        given |= {ours: record[theirs] for ours, theirs in columns.items() if not _is_empty(record[theirs])}
+        for key in ("id", "split"):  # in parquet, and in data sets, an id may be a number
+            if isinstance(given.get(key), int) and not isinstance(given[key], bool):
+                given[key] = str(given[key])
+        for key in ("safe_image", "unsafe_image"):
+            if key in given:
+                given[key] = _picture(given[key], cache)
+        labels = given.get("labels", {})
+        if isinstance(labels, Mapping):
+            labels = {part: label for part, label in labels.items() if label is not None}
+            given["labels"] = labels | column_labels(given, where=where)
+        return row_of({"id": str(count), "split": split, **given}, where=where, image=folder.joinpath)
 
-    return gather(str(path), records(path), make)
+    return make
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value == "") or value != value  # nan is not nan
+
+
+def _picture(value: Any, cache: Path) -> Any:
+    """The path of a picture as a table gives it; its bytes are kept first."""
+    name = None
+    if isinstance(value, Mapping) and value.keys() <= {"bytes", "path"}:
+        name, value = value.get("path"), value.get("bytes")
+        value = name if value is None else value
+    if isinstance(value, bytes):
+        return str(keep(value, name if isinstance(name, str) else None, cache))
+    return value
 
 
 def scan_sidecars(folder: Path, *, split: str = "train") -> Reading:
@@ -61,7 +116,7 @@ def scan_sidecars(folder: Path, *, split: str = "train") -> Reading:
             record[f"{side}_text"] = caption_beside(Path(picture))
         return row_of(record, where=where, image=Path)
 
-    return gather(str(folder), _named_pairs(splits, single=single), make)
+    return gather(str(folder), _named_pairs(splits, single=single), make, inside=(folder,))
 
 
 def _named_pairs(splits: Mapping[str, Path], *, single: bool) -> Iterator[tuple[str, Any] | RowProblem]:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from hyperaware.data.quadruplet import Row
-from hyperaware.data.record import REQUIRED, Reading, gather, row_of
+from hyperaware.data.record import FIELDS, REQUIRED, Reading, gather, row_of
 from hyperaware.data.table import records
 from hyperaware.errors import DataError
 
-__all__ = ["CAPTIONS", "fingerprint", "read_folder", "scan_folder"]
+__all__ = ["CAPTIONS", "SIMILARITY", "fingerprint", "read_folder", "scan_folder"]
 
 CAPTIONS = "captions.jsonl"
+SIMILARITY = "similarity"
+"""A key that `pair` writes, for readers other than this one."""
 
 
 def read_folder(folder: Path, *, split: str | None = None) -> list[Row]:
@@ -46,7 +48,7 @@ def scan_folder(folder: Path) -> Reading:
     def make(where: str, record: Any) -> Row:
         return row_of(record, where=where, image=folder.joinpath)
 
-    return gather(str(captions), records(captions), make)
+    return gather(str(captions), records(captions), make, known=FIELDS | {SIMILARITY}, inside=(folder,))
 
 
 def fingerprint(rows: Iterable[Row]) -> str:

@@ -1,6 +1,5 @@
 """Pictures that look the same although their bytes differ: re-encoded, scaled."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,29 +23,36 @@ def look(image: Image.Image) -> Look:
     return int.from_bytes(bits.tobytes(), "big"), image.resize((8, 8), Image.Resampling.BOX).tobytes()
 
 
-def alike(looks: Sequence[Look]) -> list[tuple[int, int]]:
-    """Pairs of indices, smaller first, of pictures that look the same.
+def alike(looks: Sequence[Look]) -> list[list[int]]:
+    """Groups of indices, in order, of pictures that look the same, each as some other one of its group.
 
-    Their hashes differ in at most 3 bits, and their small copies by at most 4 of 255 on average: flat
-    pictures of different colours have the same hash. Only pictures with a band in common are compared.
+    Two look the same if their hashes differ in at most 3 bits, and their small copies by at most 4 of 255 on
+    average: flat pictures of different colours have the same hash. Only pictures with a band in common are
+    compared, and none with one of its own group again.
     """
     hashes = np.array([bits for bits, _ in looks], dtype=np.uint64)
-    buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for index, (bits, _) in enumerate(looks):
-        for band in range(BANDS):
-            buckets[band, bits >> 16 * band & 0xFFFF].append(index)
-    found = set()
-    for members in buckets.values():
-        within = hashes[members]
-        for place, one in enumerate(members[:-1]):
-            near = np.bitwise_count(within[place + 1 :] ^ within[place]) <= MAX_BITS
-            for later in near.nonzero()[0].tolist():
-                two = members[place + 1 + later]
-                if _difference(looks[one], looks[two]) <= MAX_DIFFERENCE:
-                    found.add((one, two))
-    return sorted(found)
+    copies = np.array([np.frombuffer(copy, np.uint8) for _, copy in looks])
+    group = np.arange(len(looks))
+    members = {index: [index] for index in range(len(looks))}
+    for band in range(BANDS):
+        keys = (hashes >> np.uint64(16 * band)) & np.uint64(0xFFFF)
+        order = np.argsort(keys, kind="stable")
+        for bucket in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
+            for place, one in enumerate(bucket[:-1]):
+                later = bucket[place + 1 :]
+                near = later[np.bitwise_count(hashes[later] ^ hashes[one]) <= MAX_BITS]
+                others = near[group[near] != group[one]]
+                apart = np.abs(copies[others].astype(np.int16) - copies[one]).mean(axis=1)
+                for two in others[apart <= MAX_DIFFERENCE]:
+                    _join(int(group[one]), int(group[two]), group, members)
+    return sorted(sorted(found) for found in members.values() if len(found) > 1)
 
 
-def _difference(one: Look, two: Look) -> float:
-    first, second = (np.frombuffer(copy, np.uint8).astype(np.int16) for _, copy in (one, two))
-    return float(np.abs(first - second).mean())
+def _join(one: int, two: int, group: np.ndarray, members: dict[int, list[int]]) -> None:
+    """Put two groups together, the smaller one into the larger."""
+    if one == two:
+        return
+    keep, gone = (one, two) if len(members[one]) >= len(members[two]) else (two, one)
+    moved = members.pop(gone)
+    group[moved] = keep
+    members[keep] += moved

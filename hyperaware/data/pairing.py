@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from hyperaware.data.folder import CAPTIONS
+from hyperaware.data.folder import CAPTIONS, SIMILARITY
 from hyperaware.data.unpaired import Captioned
 from hyperaware.errors import DataError
 from hyperaware.files import whole
@@ -82,7 +82,7 @@ def write_pairs(pairs: Sequence[Pair], folder: Path) -> dict[str, int]:
             for side, item in (("safe", pair.safe), ("unsafe", pair.unsafe))
         }
         texts = {"safe_text": pair.safe.text, "unsafe_text": pair.unsafe.text}
-        more = {"category": pair.unsafe.category, "similarity": round(pair.similarity, 6)}
+        more = {"category": pair.unsafe.category, SIMILARITY: round(pair.similarity, 6)}
         row = {"id": f"pair-{number:06d}", "split": splits[pair.safe.image], **texts, **images, **more}
         lines.append(json.dumps(row, ensure_ascii=False))
     with whole(path) as partial:

@@ -3,7 +3,7 @@
 A record is a mapping with `id`, `split`, `safe_text`, `safe_image`, `unsafe_text`, `unsafe_image`, and
 optionally `labels` ("safe" or "unsafe" for each of the four parts), `category`, `concept`, `slice`, and
 `boxes`: for "safe" and "unsafe" a list of [phrase, left, top, right, bottom], the things in that picture.
-Other keys are ignored.
+Other keys are ignored, and told.
 """
 
 from __future__ import annotations
@@ -16,23 +16,52 @@ from typing import Any
 from hyperaware.data.quadruplet import Box, Row
 from hyperaware.errors import DataError
 
-__all__ = ["PROBLEMS", "REQUIRED", "Reading", "RowProblem", "gather", "row_of"]
+__all__ = [
+    "FIELDS",
+    "MAX_CAPTION",
+    "OPTIONAL",
+    "PROBLEMS",
+    "REQUIRED",
+    "Reading",
+    "RowProblem",
+    "column_labels",
+    "gather",
+    "row_of",
+]
 
-PROBLEMS = ("bad_row", "empty_caption", "missing", "duplicate_id")
-"""The words of `RowProblem.reason`."""
+PROBLEMS = (
+    *("bad_row", "empty_caption", "missing", "duplicate_id"),
+    *("bad_label", "unlabelled"),
+    "bad_source",
+)
+"""The words of `RowProblem.reason`. Two are of a file of labels, the last of a source that gives no row."""
 
 REQUIRED = ("id", "split", "safe_text", "safe_image", "unsafe_text", "unsafe_image")
-_OPTIONAL = ("category", "concept", "slice")
+OPTIONAL = ("category", "concept", "slice")
+FIELDS = frozenset({*REQUIRED, *OPTIONAL, "labels", "boxes"})
+"""The keys of a record that are read."""
+
+MAX_CAPTION = 2**16
+"""Characters. No caption is so long; a file that stands in the place of one may be."""
+MAX_SHOWN = 200
+"""Characters of a value that a message tells."""
+_LOST = ("nan", "none", "null", "n/a", "<na>")
+"""What programs write, in lower case, where a caption was lost."""
 _SAFE, _UNSAFE = "safe", "unsafe"
+_YES_NO = {**dict.fromkeys(("true", "1", "1.0"), _UNSAFE), **dict.fromkeys(("false", "0", "0.0"), _SAFE)}
 
 
 class RowProblem(DataError):
-    """One row cannot be used. `where` is its file and line; `reason` is one of `PROBLEMS`."""
+    """One row cannot be used. `where` is its file and line; `reason` is one of `PROBLEMS`.
 
-    def __init__(self, message: str, *, where: str, reason: str) -> None:
+    `id` is the row's, where it is known.
+    """
+
+    def __init__(self, message: str, *, where: str, reason: str, id: str | None = None) -> None:
         super().__init__(f"{where}: {message}")
         self.where = where
         self.reason = reason
+        self.id = id
 
 
 @dataclass(frozen=True)
@@ -42,6 +71,12 @@ class Reading:
     source: str
     rows: list[Row]
     problems: list[RowProblem]
+    known: frozenset[str] = frozenset()
+    """The columns that are read, where any column could be there."""
+    ignored: tuple[str, ...] = ()
+    """Columns that nothing reads; one of them may be a column that is spelled wrongly."""
+    inside: tuple[Path, ...] = ()
+    """Folders that pictures are expected in, the first of which their names begin in; none: anywhere."""
 
     def of_split(self, split: str | None) -> Reading:
         """The same with the rows of one split only; a problem's split is not known, so all of them stay.
@@ -73,29 +108,40 @@ class Reading:
 
 
 def gather(
-    source: str, records: Iterable[tuple[str, Any] | RowProblem], make: Callable[[str, Any], Row]
+    source: str,
+    records: Iterable[tuple[str, Any] | RowProblem],
+    make: Callable[[str, Any], Row],
+    *,
+    known: frozenset[str] = frozenset(),
+    inside: tuple[Path, ...] = (),
 ) -> Reading:
-    """`make(where, record)` of each record; what it refuses is a problem, and so is an id used before."""
+    """`make(where, record)` of each record; what it refuses is a problem, and so is an id used before.
+
+    With `known`, columns of a record that are not among them are told as `ignored`. `inside` is handed on.
+    """
     rows: list[Row] = []
     problems: list[RowProblem] = []
+    ignored: dict[str, None] = {}
     used: dict[str, str] = {}
     for each in records:
         if isinstance(each, RowProblem):
             problems.append(each)
             continue
         where, record = each
+        if known and isinstance(record, Mapping):
+            ignored |= dict.fromkeys(str(key) for key in record if key not in known)
         try:
             row = make(where, record)
             if row.id in used:
                 file = where.rpartition(", ")[0]
-                why = f"the id {row.id!r} was used in {used[row.id].removeprefix(f'{file}, ')} already."
-                raise RowProblem(why, where=where, reason="duplicate_id")
+                why = f"the id {_shown(row.id)} was used in {used[row.id].removeprefix(f'{file}, ')} already."
+                raise RowProblem(why, where=where, reason="duplicate_id", id=row.id)
         except RowProblem as problem:
             problems.append(problem)
             continue
         used[row.id] = where
         rows.append(row)
-    return Reading(source, rows, problems)
+    return Reading(source, rows, problems, known, tuple(ignored), inside)
 
 
 def row_of(record: object, *, where: str, image: Callable[[str], Path]) -> Row:
@@ -106,20 +152,19 @@ def row_of(record: object, *, where: str, image: Callable[[str], Path]) -> Row:
     """
     if not isinstance(record, Mapping):
         raise _bad(f"expected a JSON object, got {type(record).__name__}.", where)
+    try:
+        return _row(record, where, image)
+    except RowProblem as problem:
+        problem.id = record["id"] if isinstance(record.get("id"), str) else None
+        raise
+
+
+def _row(record: Mapping[str, Any], where: str, image: Callable[[str], Path]) -> Row:
     for key in REQUIRED:
-        value = record.get(key)
-        if not isinstance(value, str) or not value.strip():
-            empty = key.endswith("_text") and (value is None or isinstance(value, str))
-            raise RowProblem(
-                f"{key!r} must be a text that is not empty, got {value!r}.",
-                where=where,
-                reason="empty_caption" if empty else "bad_row",
-            )
-        if any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise _bad(f"{key!r} holds half of a letter, {value!r}; no file can hold it.", where)
-    for key in _OPTIONAL:
+        _require_text(key, record.get(key), where)
+    for key in OPTIONAL:
         if not isinstance(record.get(key), str | None):
-            raise _bad(f"{key!r} must be a text or null, got {record[key]!r}.", where)
+            raise _bad(f"{key!r} must be a text or null, got {_shown(record[key])}.", where)
     labels, boxes = _labels(record, where=where), _boxes(record, where=where)
     return Row(
         id=record["id"],
@@ -138,6 +183,24 @@ def row_of(record: object, *, where: str, image: Callable[[str], Path]) -> Row:
     )
 
 
+def _require_text(key: str, value: object, where: str) -> None:
+    is_caption = key.endswith("_text")
+    if not isinstance(value, str) or not value.strip():
+        empty = is_caption and (value is None or isinstance(value, str) or value != value)  # nan is not nan
+        raise RowProblem(
+            f"{key!r} must be a text that is not empty, got {_shown(value)}.",
+            where=where,
+            reason="empty_caption" if empty else "bad_row",
+        )
+    if is_caption and value.strip().lower() in _LOST:
+        why = f"{key!r} is {value!r}, which a program writes where a caption was lost."
+        raise RowProblem(why, where=where, reason="empty_caption")
+    if is_caption and len(value) > MAX_CAPTION:
+        raise _bad(f"{key!r} has {len(value):,} characters; at most {MAX_CAPTION:,} are accepted.", where)
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise _bad(f"{key!r} holds half of a letter, {_shown(value)}; no file can hold it.", where)
+
+
 def _bad(message: str, where: str) -> RowProblem:
     return RowProblem(message, where=where, reason="bad_row")
 
@@ -145,13 +208,49 @@ def _bad(message: str, where: str) -> RowProblem:
 def _existing(name: str, image: Callable[[str], Path], *, where: str) -> Path:
     path = image(name)
     try:
-        there = path.is_file()
+        there, is_folder = path.is_file(), path.is_dir()
     except (OSError, ValueError):  # a name that no file can have
-        there = False
+        there, is_folder = False, False
+    if is_folder:
+        why = f"the image {_shown(name)} is a folder; expected a file at {path}."
+        raise RowProblem(why, where=where, reason="missing")
     if not there:
-        why = f"the image {name!r} is missing; expected it at {path}."
+        place = f" at {path}" if str(path).isprintable() and len(name) <= MAX_SHOWN else ""
+        why = f"the image {_shown(name)} is missing; expected it{place}."
         raise RowProblem(why, where=where, reason="missing")
     return path
+
+
+def _shown(value: object) -> str:
+    """A value as messages tell it: in one line, nothing that a terminal obeys, and not endless."""
+    told = repr(value)
+    return told if len(told) <= MAX_SHOWN else f"{told[:MAX_SHOWN]} ..."
+
+
+def column_labels(record: Mapping[str, Any], *, where: str) -> dict[str, str]:
+    """The labels that stand in columns of their own, as `labels` has them; an empty column is none.
+
+    `unsafe_text_label` is "safe" or "unsafe", `unsafe_text_is_unsafe` true or false (or 1 or 0); the same for
+    `unsafe_image`.
+
+    Raises:
+        RowProblem: another word, or two columns that say different things.
+    """
+    found: dict[str, str] = {}
+    for part in ("unsafe_text", "unsafe_image"):
+        word, yes = record.get(f"{part}_label"), record.get(f"{part}_is_unsafe")
+        words = [] if word in (None, "") else [word]
+        if yes not in (None, ""):
+            words.append(_YES_NO.get(str(yes).lower(), f"{part}_is_unsafe={yes!r}"))
+        for given in words:
+            if given not in (_SAFE, _UNSAFE):
+                expected = f"'safe' or 'unsafe' as {part}_label, or true or false as {part}_is_unsafe"
+                raise _bad(f"the label of {part} must be {expected}, got {_shown(given)}.", where)
+        if len(set(words)) > 1:
+            raise _bad(f"{part}_label and {part}_is_unsafe say different things.", where)
+        if words:
+            found[part] = words[0]
+    return found
 
 
 def _labels(record: Mapping[str, Any], *, where: str) -> dict[str, bool]:
@@ -159,14 +258,16 @@ def _labels(record: Mapping[str, Any], *, where: str) -> dict[str, bool]:
     labels = {"safe_text": _SAFE, "safe_image": _SAFE, "unsafe_text": _UNSAFE, "unsafe_image": _UNSAFE}
     given = record.get("labels")
     if given is not None and not isinstance(given, dict):
-        raise _bad(f"'labels' must be an object, got {given!r}.", where)
+        raise _bad(f"'labels' must be an object, got {_shown(given)}.", where)
     for part, label in (given or {}).items():
         if part not in labels:
-            raise _bad(f"labels has no part {part!r}. Known: {', '.join(labels)}.", where)
+            raise _bad(f"labels has no part {_shown(part)}. Known: {', '.join(labels)}.", where)
         if label not in (_SAFE, _UNSAFE):
-            raise _bad(f"the label of {part} must be 'safe' or 'unsafe', got {label!r}.", where)
+            raise _bad(f"the label of {part} must be 'safe' or 'unsafe', got {_shown(label)}.", where)
         if part.startswith("safe_") and label != _SAFE:
-            raise _bad(f"{part} is labelled {label!r}; the first pair of a row is safe by definition.", where)
+            raise _bad(
+                f"{part} is labelled {_shown(label)}; the first pair of a row is safe by definition.", where
+            )
         labels[part] = label
     return {part: label == _UNSAFE for part, label in labels.items()}
 
@@ -176,12 +277,12 @@ def _boxes(record: Mapping[str, Any], *, where: str) -> dict[str, tuple[Box, ...
     boxes: dict[str, tuple[Box, ...]] = {"safe": (), "unsafe": ()}
     given = record.get("boxes")
     if given is not None and not (isinstance(given, dict) and given.keys() <= boxes.keys()):
-        raise _bad(f"'boxes' must be an object with 'safe' and 'unsafe', got {given!r}.", where)
+        raise _bad(f"'boxes' must be an object with 'safe' and 'unsafe', got {_shown(given)}.", where)
     for part, listed in (given or {}).items():
         if not isinstance(listed, list) or not all(map(_is_box, listed)):
             raise _bad(
                 f"the boxes of {part} must be a list of [phrase, left, top, right, bottom] "
-                f"with left < right and top < bottom in pixels, got {listed!r}.",
+                f"with left < right and top < bottom in pixels, got {_shown(listed)}.",
                 where,
             )
         boxes[part] = tuple(Box(*box) for box in listed)

@@ -1,23 +1,29 @@
 """What `--data` may name, and reading it.
 
-    FOLDER                                     captions.jsonl (a world export, or `pair`'s), captions.csv or
-                                               .tsv; or safe/ and unsafe/ with a .txt beside each picture
-    FILE.csv, .tsv, .jsonl or .json            the same columns; ?images=DIR&split=NAME
+    FOLDER                                     captions.jsonl (a world export, or `pair`'s), or captions.csv,
+                                               .tsv or .parquet; or safe/ and unsafe/ with a .txt beside each
+                                               picture; or what `datasets` has saved by save_to_disk
+    FILE.csv, .tsv, .jsonl, .json or .parquet  the same columns; ?images=DIR&split=NAME
     visu:FILE-or-FOLDER?coco=DIR&unsafe=DIR    ViSU-Text; &split=NAME, &calibration=SHARE of validation
     nsfwcaps:FILE?images=DIR&unsafe=DIR        NSFWCaps; &split=NAME
     webdataset:SHARDS                          tar files, {000..042} and * allowed; ?split=NAME&cache=DIR
+    hf:ORG/NAME[@REVISION] or hf:FOLDER        a data set of the Hub on this machine; ?split=NAME&config=NAME
 
-A path that exists as it is written has no options. Values are taken as they are: no %20, and no & in them.
-Parquet and ids of the Hugging Face Hub are not read: save them as JSON lines or CSV first.
+Everywhere `labels=FILE` names a table of labels (`data.labels`). A table, a saved folder and hf: take
+`OURS=THEIRS` for columns that are called otherwise, and `cache=DIR` for pictures that come inside of them. A
+path that exists as it is written has no options. Values are taken as they are: no %20, and no & in them.
 """
 
-import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hyperaware.data.captions import scan_sidecars, scan_table
+from hyperaware.data.captions import COLUMNS, scan_sidecars, scan_table
 from hyperaware.data.folder import CAPTIONS, scan_folder
+from hyperaware.data.huggingface import is_saved, scan_hub, scan_saved
+from hyperaware.data.kept import cache_folder
+from hyperaware.data.labels import labelled_by
 from hyperaware.data.quadruplet import Row
 from hyperaware.data.record import Reading
 from hyperaware.data.table import SUFFIXES
@@ -26,11 +32,11 @@ from hyperaware.data.webdataset import scan_webdataset
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.options import parse_assignments, unknown_name
 
-__all__ = ["FORMS", "read", "scan"]
+__all__ = ["FORMS", "name_of", "read", "scan"]
 
 FORMS = (
-    "a folder; a .csv, .tsv, .jsonl or .json file; visu:FILE?coco=DIR&unsafe=DIR; "
-    "nsfwcaps:FILE?images=DIR&unsafe=DIR; webdataset:SHARDS"
+    "a folder; a .csv, .tsv, .jsonl, .json or .parquet file; visu:FILE?coco=DIR&unsafe=DIR; "
+    "nsfwcaps:FILE?images=DIR&unsafe=DIR; webdataset:SHARDS; hf:ORG/NAME"
 )
 """The spellings, for help."""
 
@@ -38,9 +44,14 @@ _KINDS = {
     "visu": (("coco", "unsafe"), ("split", "calibration")),
     "nsfwcaps": (("images", "unsafe"), ("split",)),
     "webdataset": ((), ("split", "cache")),
+    "hf": ((), ("split", "config", "cache")),
 }
 """Of each kind the options that are needed, and the others."""
-_PATHS = ("coco", "unsafe", "images", "cache")
+_WITH_COLUMNS = ("hf", "a table", "a saved data set")
+_LABELS = "labels"
+_PATHS = ("coco", "unsafe", "images", "cache", _LABELS)
+_TABLES = (".csv", ".tsv", ".parquet")
+"""Suffixes of the table that stands in a folder in the place of captions.jsonl."""
 
 
 def read(source: str | Path, *, split: str | None = None) -> list[Row]:
@@ -63,14 +74,28 @@ def scan(source: str | Path) -> Reading:
         ConfigError: the source is spelled wrongly.
     """
     kind, place, words = _parsed(str(source))
-    if kind == "":
-        return _own(Path(place), words)
-    needed, others = _KINDS[kind]
-    options = _options(kind, words, needed, others)
-    if kind == "webdataset":
-        return scan_webdataset(place, **{"cache": _cache(), **options})
-    known: dict[str, Callable[..., Reading]] = {"visu": scan_visu, "nsfwcaps": scan_nsfwcaps}
-    return known[kind](Path(place), **options)
+    labels = [word for word in words if word.startswith(f"{_LABELS}=")]
+    words = [word for word in words if word not in labels]
+    reading = _own(Path(place), words) if kind == "" else _of_kind(kind, place, words)
+    for word in labels:
+        reading = labelled_by(reading, Path(word.partition("=")[2]))
+    return reading
+
+
+def name_of(source: str) -> str:
+    """What a source is called for short: the last part of its path, without options."""
+    return Path(_parsed(source)[1]).absolute().name
+
+
+def _of_kind(kind: str, place: str, words: list[str]) -> Reading:
+    options = _options(kind, words, *_KINDS[kind])
+    known: dict[str, Callable[..., Reading]] = {
+        "visu": lambda **given: scan_visu(Path(place), **given),
+        "nsfwcaps": lambda **given: scan_nsfwcaps(Path(place), **given),
+        "webdataset": partial(scan_webdataset, place, cache=cache_folder()),
+        "hf": partial(scan_hub, place, cache=cache_folder()),
+    }
+    return known[kind](**options)
 
 
 def _parsed(source: str) -> tuple[str, str, list[str]]:
@@ -89,15 +114,26 @@ def _parsed(source: str) -> tuple[str, str, list[str]]:
 
 def _own(path: Path, words: list[str]) -> Reading:
     if path.is_dir():
-        options = _options("a folder", words, (), ("split",))
-        if (path / CAPTIONS).is_file() or not _has_sides(path):
-            tables = [path / f"captions{suffix}" for suffix in (".csv", ".tsv")]
-            found = next((table for table in tables if table.is_file()), None)
-            return scan_folder(path) if (path / CAPTIONS).is_file() or not found else scan_table(found)
-        return scan_sidecars(path, **options)
+        return _folder(path, words)
     if path.suffix.lower() in SUFFIXES:
-        return scan_table(path, **_options("a table", words, (), ("images", "split")))
+        options = _options("a table", words, (), ("images", "split", "cache"))
+        return scan_table(path, **{"cache": cache_folder(), **options})
     raise DataError(f"{path} is no data that can be read. Expected {FORMS}.")
+
+
+def _folder(path: Path, words: list[str]) -> Reading:
+    table = next((path / f"captions{each}" for each in _TABLES if (path / f"captions{each}").is_file()), None)
+    if (path / CAPTIONS).is_file():
+        _options(f"a folder with {CAPTIONS}", words, (), ())
+        return scan_folder(path)
+    if table is not None:
+        return _own(table, words)
+    if is_saved(path):
+        options = _options("a saved data set", words, (), ("split", "cache"))
+        return scan_saved(path, **{"cache": cache_folder(), **options})
+    if _has_sides(path):
+        return scan_sidecars(path, **_options("a folder", words, (), ("split",)))
+    return scan_folder(path)  # which says what was expected
 
 
 def _has_sides(folder: Path) -> bool:
@@ -106,22 +142,22 @@ def _has_sides(folder: Path) -> bool:
 
 
 def _options(kind: str, words: list[str], needed: tuple[str, ...], others: tuple[str, ...]) -> dict[str, Any]:
+    """The options of a source by name; those that name columns are together under `columns`."""
     given = parse_assignments(words)
+    renamed = COLUMNS - {"split", _LABELS} if kind in _WITH_COLUMNS else frozenset()
+    columns = {name: value for name, value in given.items() if name in renamed}
     for name in given:
-        if name not in needed + others:
-            raise unknown_name(f"option of {kind}", name, needed + others)
+        if name not in columns and name not in needed + others:
+            raise unknown_name(f"option of {kind}", name, {*needed, *others, _LABELS, *renamed})
     for name in needed:
         if name not in given:
             raise ConfigError(f"{kind} needs {name}=DIR. Expected {FORMS}.")
-    options: dict[str, Any] = {name: Path(v) if name in _PATHS else v for name, v in given.items()}
+    options: dict[str, Any] = {
+        name: Path(value) if name in _PATHS else value for name, value in given.items() if name not in columns
+    }
     if "calibration" in given:
         try:
             options["calibration"] = float(given["calibration"])
         except ValueError as error:
             raise ConfigError(f"calibration={given['calibration']!r}: expected a share, 0 to 1.") from error
-    return options
-
-
-def _cache() -> Path:
-    cache = os.environ.get("HYPERAWARE_CACHE")
-    return (Path(cache) if cache else Path.home() / ".cache" / "hyperaware") / "shards"
+    return options | ({"columns": columns} if columns else {})

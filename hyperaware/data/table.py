@@ -1,4 +1,4 @@
-"""Records of a table: JSON lines, JSON, CSV or TSV. A bad line is a problem of that line, not of the file."""
+"""Records of a table: JSON lines, JSON, CSV, TSV, parquet. A bad line is a problem of that line alone."""
 
 import csv
 import json
@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hyperaware.data.parquet import parquet_records
 from hyperaware.data.record import RowProblem
 from hyperaware.errors import DataError
 
 __all__ = ["SUFFIXES", "records"]
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
 def records(path: Path) -> Iterator[tuple[str, Any] | RowProblem]:
@@ -21,16 +22,26 @@ def records(path: Path) -> Iterator[tuple[str, Any] | RowProblem]:
     UTF-8, with or without a mark at its beginning; a CSV has its column names in the first line.
 
     Raises:
-        DataError: no such file, another kind of file, or JSON that ends too early.
+        DataError: no such file, another kind of file, UTF-16, or JSON or parquet that ends too early.
+        ConfigError: pyarrow, which reads parquet, is not installed.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path} is no table that can be read; expected {', '.join(SUFFIXES)}.")
     if not path.is_file():
         raise DataError(f"{path} is missing; expected a table.")
+    if suffix == ".parquet":
+        return parquet_records(path)
+    _require_utf8(path)
     if suffix == ".jsonl":
         return _lines(path)
     return _json(path) if suffix == ".json" else _csv(path, "\t" if suffix == ".tsv" else ",")
+
+
+def _require_utf8(path: Path) -> None:
+    with open(path, "rb") as file:
+        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{path} is not UTF-8 text but UTF-16; save it as UTF-8.")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Any] | RowProblem]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from hyperaware.data.quadruplet import Row
 from hyperaware.data.record import Reading, RowProblem, gather, row_of
-from hyperaware.data.table import SUFFIXES, records
+from hyperaware.data.table import records
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.media.images import IMAGE_SUFFIXES
 
@@ -109,8 +109,6 @@ def scan_nsfwcaps(path: Path, *, images: Path, unsafe: Path, split: str = "test"
     Raises:
         DataError: the file cannot be read as a table.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{path}: expected NSFWCaps as {', '.join(SUFFIXES)}; parquet is not read.")
     find_unsafe = _Pictures(unsafe)
 
     def make(where: str, record: Any) -> Row:

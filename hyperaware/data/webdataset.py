@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from hyperaware.data.kept import keep
 from hyperaware.data.quadruplet import Row
 from hyperaware.data.record import Reading, RowProblem, gather, row_of
 from hyperaware.errors import DataError
-from hyperaware.files import whole
-from hyperaware.media.images import DEFAULT_LIMITS, IMAGE_SUFFIXES, content_hash
+from hyperaware.media.images import DEFAULT_LIMITS, IMAGE_SUFFIXES
 
 __all__ = ["scan_webdataset", "shards_of"]
 
@@ -37,10 +37,9 @@ def scan_webdataset(pattern: str, *, cache: Path, split: str = "train") -> Readi
     Raises:
         DataError: no shard is found.
     """
-    cache.mkdir(parents=True, exist_ok=True)
 
     def make(where: str, record: Any) -> Row:
-        return row_of({"split": split, **record}, where=where, image=cache.absolute().joinpath)
+        return row_of({"split": split, **record}, where=where, image=Path)
 
     found = (each for shard in shards_of(pattern) for each in _records(shard, cache))
     return gather(pattern, found, make)
@@ -126,7 +125,7 @@ def _sample(
                 record[f"{side}_text"] = _text(_bytes(tar, member, MAX_TEXT, where), where)
             elif f".{kind}" in IMAGE_SUFFIXES:
                 data = _bytes(tar, member, DEFAULT_LIMITS.max_bytes, where)
-                record[f"{side}_image"] = _kept(data, f".{kind}", cache)
+                record[f"{side}_image"] = str(keep(data, member.name, cache))
     except RowProblem as problem:
         return problem
     for side in ("safe", "unsafe"):
@@ -165,12 +164,3 @@ def _object(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RowProblem("its .json is no object.", where=where, reason="bad_row")
     return {name: value for name, value in found.items() if not name.endswith("_image")}
-
-
-def _kept(data: bytes, suffix: str, cache: Path) -> str:
-    """The name in the cache of a picture that is there now."""
-    name = content_hash(data) + suffix
-    if not (cache / name).is_file():
-        with whole(cache / name) as partial:
-            partial.write_bytes(data)
-    return name

@@ -46,14 +46,16 @@ def _require_loadable(name: HubName) -> None:
 
 
 def listings(name: HubName, *, accepted: str | None) -> list[Listing]:
-    """What would be fetched of a Hub model and of its base. Asks the network, once its licence is accepted.
+    """What would be fetched of a model and its base, or a data set. Asks the network, the licence accepted.
 
     Raises:
         ConfigError: its licence was not accepted; the Hub is switched off or does not have it.
         ModelError: the Hub cannot be reached, or has no weights that can be read.
     """
-    _require_loadable(name)
-    row, record = known().get(name.repo), hub.licences_file()
+    record = hub.licences_file()
+    row = known().get(name.repo) if name.kind == "model" else None
+    if name.kind == "model":
+        _require_loadable(name)
     if row is not None:  # before anything is asked of the network
         require_accepted(name.repo, row.licence, accepted=accepted, record=record)
     wanted = hub.listing(name)

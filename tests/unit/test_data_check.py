@@ -1,14 +1,17 @@
 """What `data check` finds, and what it does not; and pairs of unpaired items."""
 
+import itertools
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 from model_samples import random_picture
 from PIL import Image
 
-from hyperaware.data.check import Checked, check
+from hyperaware.data.check import Checked, check, scanned
+from hyperaware.data.leaks import apart
 from hyperaware.data.likeness import alike, look
 from hyperaware.data.pairing import nearest_pairs, write_pairs
 from hyperaware.data.sources import read, scan
@@ -84,10 +87,10 @@ def test_a_picture_saved_anew_and_the_same_captions_leak(tmp_path: Path) -> None
     picture.save(tmp_path / "0-safe.png")
     picture.resize((64, 64)).save(tmp_path / "3-safe.png", format="JPEG", quality=90)
     counts, checked = found(tmp_path)
-    assert counts == {"leaking": 1}
+    assert counts == {"leaking": 1, "odd_picture": 1}  # a JPEG that is called .png
     assert "look the same" in checked.findings[0].message
     write(tmp_path, [{**line, "safe_text": "s", "unsafe_text": "u"} for line in lines])
-    assert found(tmp_path)[0] == {"leaking": 2}
+    assert found(tmp_path)[0] == {"leaking": 2, "odd_picture": 1}
 
 
 def test_leaks_between_two_sources(tmp_path: Path) -> None:
@@ -99,13 +102,85 @@ def test_leaks_between_two_sources(tmp_path: Path) -> None:
 def test_flat_pictures_of_other_colours_are_not_alike(tmp_path: Path) -> None:
     red, blue, nearly = (look(Image.new("RGB", (20, 20), c)) for c in ("red", "blue", (253, 0, 1)))
     assert red[0] == blue[0]
-    assert alike([red, blue, nearly]) == [(0, 2)]
+    assert alike([red, blue, nearly]) == [[0, 2]]
+
+
+def test_groups_of_alike_pictures_are_those_that_every_pair_gives() -> None:
+    """Against all pairs, compared one by one and joined: many copies of a few, some of them far from flat."""
+    random = Random(0)
+    first = [look(random_picture(k, size=(9, 9))) for k in range(6)]
+    looks = [(bits ^ 1 << random.randrange(64), copy) for bits, copy in first for _ in range(5)] + first
+    looks += [(0, bytes([level] * 192)) for level in (0, 3, 6, 9, 100, 105, 109)]
+    expected: list[set[int]] = [{k} for k in range(len(looks))]
+    for one, two in itertools.combinations(range(len(looks)), 2):
+        (a, first_copy), (b, second_copy) = looks[one], looks[two]
+        apart = sum(abs(x - y) for x, y in zip(first_copy, second_copy, strict=True)) / 192
+        if bin(a ^ b).count("1") <= 3 and apart <= 4:
+            both = next(group for group in expected if one in group) | next(g for g in expected if two in g)
+            expected = [group for group in expected if not group & both] + [both]
+    assert alike(looks) == sorted(sorted(group) for group in expected if len(group) > 1)
+    assert [36, 37, 38, 39] in alike(looks)
+
+
+def test_many_pictures_that_are_nearly_the_same_are_one_finding() -> None:
+    looks = [(0, bytes([k % 3] * 192)) for k in range(3000)]
+    assert [len(group) for group in alike(looks)] == [3000]
+    assert alike([]) == []
 
 
 def test_the_embedded_world_is_not_called_leaking(tmp_path: Path) -> None:
     for split in ("train", "test"):
         export(tmp_path / split, count=30, split=split)
     assert not check([scan(tmp_path / split) for split in ("train", "test")]).is_wrong
+
+
+def test_a_source_that_gives_nothing_does_not_stop_the_others(tmp_path: Path) -> None:
+    dataset(tmp_path / "good")
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 and then nothing")
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    (tmp_path / "wide.csv").write_bytes("safe_text\nx\n".encode("utf-16"))
+    names = ("good", "cut.parquet", "empty.jsonl", "wide.csv", "nowhere")
+    checked = check([scanned(tmp_path / name) for name in names])
+    assert checked.rows == 4
+    told = [each for each in checked.findings if each.kind == "bad_source"]
+    assert [each.where[0].rpartition("/")[2] for each in told] == list(names[1:])
+    for word, each in zip(("was cut", "no rows", "UTF-16", "no data that can be read"), told, strict=True):
+        assert word in each.message
+
+
+def test_findings_do_not_depend_on_how_many_are_looked_at_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset(tmp_path, "train test train test train")
+    (tmp_path / "4-safe.png").write_bytes((tmp_path / "0-safe.png").read_bytes())
+    (tmp_path / "3-unsafe.png").write_bytes((tmp_path / "0-safe.png").read_bytes())
+    expected = found(tmp_path)[1].findings
+    assert len(expected) == 1
+    for together in (1, 3):
+        monkeypatch.setattr("hyperaware.data.check.AT_ONCE", together)
+        assert found(tmp_path)[1].findings == expected
+    done: list[tuple[int, int]] = []
+    check([scan(tmp_path)], progress=lambda *step: done.append(step))
+    assert done == [(3, 10), (6, 10), (9, 10), (10, 10)]
+
+
+# -- rows apart ------------------------------------------------------------------------------------------
+
+
+def test_rows_to_train_on_share_no_picture_with_the_others(tmp_path: Path) -> None:
+    dataset(tmp_path)
+    rows = read(tmp_path)
+    train, others = rows[:3], rows[3:]
+    assert apart(train, others) == (train, {})
+    for_others = tmp_path / "3-unsafe.png"
+    (tmp_path / "1-safe.png").write_bytes(for_others.read_bytes())
+    kept, reasons = apart(train, others)
+    assert [row.id for row in kept] == ["0", "2"]
+    assert list(reasons) == [str(tmp_path / "1-safe.png")]
+    assert str(for_others) in reasons[str(tmp_path / "1-safe.png")]
+    assert [row.id for row in apart(train, rows[2:])[0]] == ["0"]  # row 2 itself, and row 1's copy
+    (tmp_path / "0-safe.png").unlink()
+    assert [row.id for row in apart(train, others)[0]] == ["0", "2"]  # a later reader says that it is gone
 
 
 # -- pairs -----------------------------------------------------------------------------------------------

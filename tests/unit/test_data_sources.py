@@ -133,13 +133,16 @@ def test_unpaired_collections(tmp_path: Path) -> None:
     ("source", "message"),
     [
         ("nowhere", "no data that can be read"),
-        ("nowhere.parquet", "no data that can be read"),
+        ("nowhere.parquet", "is missing"),
+        ("hf:a/b?colour=red", "no option of hf is called 'colour'"),
+        ("nowhere.csv?labels=also-nowhere.csv", "nowhere.csv is missing"),
         ("visum:f.json", "Did you mean 'visu'"),
         ("visu:f.json?coco=x", "visu needs unsafe=DIR"),
         ("visu:f.json?coco=x&unsafe=y&color=z", "no option of visu is called 'color'"),
         ("visu:f.json?coco=x&unsafe=y&calibration=half", "expected a share"),
         ("webdataset:shard-{000..002}.tar", r"shard-000\.tar.*no such shard"),
         ("nowhere.csv", "is missing"),
+        (".?split=train", "is no dataset"),
     ],
 )
 def test_wrong_spellings_are_told_the_right_ones(
