@@ -62,54 +62,6 @@ def test_the_default_policy_redirects_those_who_name_no_role() -> None:
     assert policy.categories == frozenset()
 
 
-BROKEN = {
-    "an unknown key": (("show =", "shows ="), "roles.viewer: no key is called 'shows'. Did you mean 'show'?"),
-    "an unknown key on top": (
-        ("default_role", "defaultrole"),
-        "no key is called 'defaultrole'. Did you mean 'default",
-    ),
-    "an unknown action": (
-        ('"redirect"', '"redirct"'),
-        "roles.viewer: no action is called 'redirct'. Did you mean 're",
-    ),
-    "an action that is a number": (('"redirect"', "3"), "no action is called '3'"),
-    "an action that is a list": (
-        ('action = "allow"', 'action = ["allow"]'),
-        "roles.researcher: no action is",
-    ),
-    "an unknown show": (
-        ('"safe"', '"save"'),
-        "roles.viewer: no value of show is called 'save'. Did you mean 'safe'?",
-    ),
-    "a strength above 1": (("0.5", "1.5"), "roles.viewer: strength is 1.5"),
-    "a strength that is NaN": (("0.5", "nan"), "roles.viewer: strength is nan"),
-    "a strength as text": (("0.5", '"0.5"'), "roles.viewer: strength is '0.5'"),
-    "a strength that is true": (("0.5", "true"), "roles.viewer: strength is True"),
-    "a strength without redirect": (('"redirect"', '"block"'), "roles.viewer: strength has a meaning for"),
-    "a missing action": (('action = "allow"', ""), "roles.researcher: the key 'action' is missing"),
-    "a missing show": (('show = "all"', ""), "roles.researcher: the key 'show' is missing"),
-    "a missing version": (('version = "2025-1"', ""), "the key 'version' is missing"),
-    "a version that is a number": (('"2025-1"', "1"), "version is 1, expected a text"),
-    "an empty version": (('"2025-1"', '""'), "version is ''"),
-    "a default role that is not there": (
-        ('= "viewer"', '= "viewr"'),
-        "default_role: no role is called 'viewr'. Did",
-    ),
-    "a default role that is a list": (('= "viewer"', '= ["viewer"]'), "default_role: no role is called"),
-    "no TOML": (("[roles.viewer]", "[roles.viewer"), "cannot be read"),
-}
-
-
-@pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_file_is_refused_by_file_and_key(fault: str, tmp_path: Path) -> None:
-    (old, new), message = BROKEN[fault]
-    assert old in GOOD
-    with pytest.raises(ConfigError) as caught:
-        read(tmp_path, GOOD.replace(old, new, 1))
-    assert message in str(caught.value)
-    assert str(tmp_path / "policy.toml") in str(caught.value)
-
-
 @pytest.mark.parametrize("roles", ["roles = {}", "roles = 3", "roles = {viewer = 3}"])
 def test_roles_are_tables(roles: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"at least one role|expected tables|expected a table"):

@@ -39,6 +39,21 @@ message = "Sensitive."
 """
 
 
+ROLES = """
+version = "2025-1"
+default_role = "viewer"
+
+[roles.viewer]
+action = "redirect"
+strength = 0.5
+show = "safe"
+
+[roles.researcher]
+action = "allow"
+show = "all"
+"""
+
+
 def read(folder: Path, text: str | bytes) -> Policy:
     path = folder / "policy.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -58,7 +73,43 @@ def test_rules_are_read_as_they_stand(tmp_path: Path) -> None:
     )
 
 
-BROKEN = {
+BROKEN_ROLES = {
+    "an unknown key": (("show =", "shows ="), "roles.viewer: no key is called 'shows'. Did you mean 'show'?"),
+    "an unknown key on top": (
+        ("default_role", "defaultrole"),
+        "no key is called 'defaultrole'. Did you mean 'default",
+    ),
+    "an unknown action": (
+        ('"redirect"', '"redirct"'),
+        "roles.viewer: no action is called 'redirct'. Did you mean 're",
+    ),
+    "an action that is a number": (('"redirect"', "3"), "no action is called '3'"),
+    "an action that is a list": (
+        ('action = "allow"', 'action = ["allow"]'),
+        "roles.researcher: no action is",
+    ),
+    "an unknown show": (
+        ('"safe"', '"save"'),
+        "roles.viewer: no value of show is called 'save'. Did you mean 'safe'?",
+    ),
+    "a strength above 1": (("0.5", "1.5"), "roles.viewer: strength is 1.5"),
+    "a strength that is NaN": (("0.5", "nan"), "roles.viewer: strength is nan"),
+    "a strength as text": (("0.5", '"0.5"'), "roles.viewer: strength is '0.5'"),
+    "a strength that is true": (("0.5", "true"), "roles.viewer: strength is True"),
+    "a strength without redirect": (('"redirect"', '"block"'), "roles.viewer: strength has a meaning for"),
+    "a missing action": (('action = "allow"', ""), "roles.researcher: the key 'action' is missing"),
+    "a missing show": (('show = "all"', ""), "roles.researcher: the key 'show' is missing"),
+    "a missing version": (('version = "2025-1"', ""), "the key 'version' is missing"),
+    "a version that is a number": (('"2025-1"', "1"), "version is 1, expected a text"),
+    "an empty version": (('"2025-1"', '""'), "version is ''"),
+    "a default role that is not there": (
+        ('= "viewer"', '= "viewr"'),
+        "default_role: no role is called 'viewr'. Did",
+    ),
+    "a default role that is a list": (('= "viewer"', '= ["viewer"]'), "default_role: no role is called"),
+    "no TOML": (("[roles.viewer]", "[roles.viewer"), "cannot be read"),
+}
+BROKEN_RULES = {
     "an unknown key": (
         ("shadow =", "shadows ="),
         "viewer.queries, rule 1: no key is called 'shadows'. Did you",
@@ -101,12 +152,16 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_file_is_refused_by_file_rule_and_key(fault: str, tmp_path: Path) -> None:
-    (old, new), message = BROKEN[fault]
-    assert old in GOOD
+FAULTS = {f"roles: {name}": (ROLES, *fault) for name, fault in BROKEN_ROLES.items()}
+FAULTS |= {f"rules: {name}": (GOOD, *fault) for name, fault in BROKEN_RULES.items()}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_file_is_refused_by_file_place_and_key(fault: str, tmp_path: Path) -> None:
+    text, (old, new), message = FAULTS[fault]
+    assert old in text
     with pytest.raises(ConfigError) as caught:
-        read(tmp_path, GOOD.replace(old, new, 1))
+        read(tmp_path, text.replace(old, new, 1))
     assert message in str(caught.value)
     assert str(tmp_path / "policy.toml") in str(caught.value)
 
