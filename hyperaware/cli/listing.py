@@ -27,13 +27,14 @@ class Kind(str, Enum):
     stores = "stores"
     splits = "splits"
     protocols = "protocols"
+    published = "published"
 
 
 def show(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: Json = False,
 ) -> None:
-    """List models, methods, recipes, stores, splits or protocols."""
+    """List models, methods, recipes, stores, splits, protocols or published tables."""
     found = names(kind)
     if as_json:
         emit({kind.value: found})
@@ -106,6 +107,12 @@ def _protocols() -> dict[str, str]:
     return {name: f"{protocol.source}. {protocol.differs}" for name, protocol in PROTOCOLS.items()}
 
 
+def _published() -> dict[str, str]:
+    from hyperaware.comparison.published import listing
+
+    return listing()
+
+
 _TABLES = {
     Kind.models: _models,
     Kind.methods: _methods,
@@ -113,6 +120,7 @@ _TABLES = {
     Kind.stores: _stores,
     Kind.splits: _splits,
     Kind.protocols: _protocols,
+    Kind.published: _published,
 }
 _SPLITS = {
     "pretrain": "all concepts, captions partly with words of tone, for the CLIP-like base",
