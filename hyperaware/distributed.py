@@ -1,41 +1,201 @@
-"""Several processes, one batch: the only place that knows of `torch.distributed`."""
+"""Several processes, one batch: the only place that knows of `torch.distributed`.
 
-from typing import Any
+A launcher (`accelerate launch`, `torchrun`) starts the same command several times and tells each its rank.
+Without one everything here does nothing. Every process must call the same functions in the same order.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = ["gather"]
+__all__ = [
+    "any_process",
+    "average",
+    "each",
+    "from_main",
+    "gather",
+    "is_main",
+    "join",
+    "leave",
+    "main_first",
+    "processes",
+    "rank",
+    "same",
+    "shares",
+    "wait",
+]
+
+T = TypeVar("T")
+
+LONGEST_WAIT = timedelta(hours=6)
+"""How long processes wait for the main one, which draws pictures or measures bounds alone."""
+BUCKET = 2**24
+"""Gradients that are sent at once: 64 MiB in float32."""
 
 
-def gather(x: Tensor) -> Tensor:
+# -- the group ---------------------------------------------------------------------------------------------
+
+
+def join() -> None:
+    """Meet the other processes, where a launcher has started several.
+
+    Accelerate picks the device and the backend: nccl between GPUs, gloo between CPUs.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
+
+
+def leave() -> None:
+    """Part from the other processes, at the very end."""
+    if processes() > 1:
+        from accelerate import PartialState
+
+        PartialState().destroy_process_group()
+
+
+def processes() -> int:
+    """How many processes work on a batch together."""
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return torch.distributed.get_rank() if processes() > 1 else 0
+
+
+def is_main() -> bool:
+    """Whether this process writes files and speaks."""
+    return rank() == 0
+
+
+def wait() -> None:
+    """Wait until every process is here."""
+    if processes() > 1:
+        torch.distributed.barrier()
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """The block runs in the main process, and then in the others: they find what it has written."""
+    if not is_main():
+        wait()
+    yield
+    if is_main():
+        wait()
+
+
+# -- rows --------------------------------------------------------------------------------------------------
+
+
+def shares(rows: int) -> list[int]:
+    """How many of the rows each process has, in the order of their ranks; no two differ by more than one.
+
+    >>> shares(5)
+    [5]
+    """
+    count = processes()
+    return [rows // count + (index < rows % count) for index in range(count)]
+
+
+def gather(x: Tensor, sizes: Sequence[int]) -> Tensor:
     """The rows of all processes in the order of their ranks, on every process; in one process `x` itself.
 
-    Gradients flow back to the process that a row came from, summed over processes. If each computes the
-    loss of the whole batch and gradients of the weights are then averaged over processes, as data-parallel
-    training does, the result is that of one process on the whole batch. Every process must call it, with
-    equally many rows.
+    `sizes`: how many rows each has, as of `shares`. Gradients flow back to the process that a row came from,
+    times the number of processes. So if each computes the same loss of all rows, and gradients of the weights
+    are then averaged over processes, the result is that of one process with all rows.
     """
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+    if processes() == 1:
         return x
-    return _Gather.apply(x) if x.requires_grad else torch.cat(_everywhere(x))
+    longest = max(sizes)
+    padded = torch.cat([x, x.new_zeros(longest - len(x), *x.shape[1:])]) if len(x) < longest else x
+    every = _Gather.apply(padded) if x.requires_grad else _everywhere(padded)
+    parts = [part[:size] for part, size in zip(every.split(longest), sizes, strict=True)]
+    return torch.cat(parts)
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return torch.cat(_everywhere(x))
+        return _everywhere(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        summed = gradients[0].contiguous().clone()
-        torch.distributed.all_reduce(summed)
-        return summed.chunk(torch.distributed.get_world_size())[torch.distributed.get_rank()]
+        return processes() * gradients[0].chunk(processes())[rank()]
 
 
-def _everywhere(x: Tensor) -> list[Tensor]:
+def _everywhere(x: Tensor) -> Tensor:
     x = x.detach().contiguous()
-    parts = [torch.empty_like(x) for _ in range(torch.distributed.get_world_size())]
+    parts = [torch.empty_like(x) for _ in range(processes())]
     torch.distributed.all_gather(parts, x)
-    return parts
+    return torch.cat(parts)
+
+
+# -- weights -----------------------------------------------------------------------------------------------
+
+
+def average(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by its mean over processes; a few large messages instead of many small ones."""
+    if processes() == 1:
+        return
+    for bucket in _buckets(tensors):
+        flat = torch.cat([tensor.flatten() for tensor in bucket])
+        torch.distributed.all_reduce(flat)
+        flat /= processes()
+        for tensor, mean in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+
+def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        if bucket and sum(t.numel() for t in bucket) + tensor.numel() > BUCKET:
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
+
+
+def same(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by that of the main process."""
+    if processes() > 1:
+        for tensor in tensors:
+            torch.distributed.broadcast(tensor.detach(), 0)
+
+
+# -- decisions ---------------------------------------------------------------------------------------------
+
+
+def from_main(value: T) -> T:
+    """The main process's value, on every process."""
+    if processes() == 1:
+        return value
+    values = [value]
+    torch.distributed.broadcast_object_list(values, 0)
+    return values[0]
+
+
+def each(value: T) -> list[T]:
+    """The values of all processes in the order of their ranks, on every process."""
+    if processes() == 1:
+        return [value]
+    values: list[Any] = [None] * processes()
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+def any_process(condition: Tensor) -> bool:
+    """Whether the condition, one truth value, holds in any process: so that all of them stop together."""
+    if processes() == 1:
+        return bool(condition)
+    flag = condition.float()
+    torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+    return bool(flag)

@@ -1,5 +1,7 @@
 """Points of whole datasets."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -7,7 +9,7 @@ from hyperaware.data.quadruplet import Quadruplet
 from hyperaware.evaluation.examples import Examples
 from hyperaware.models.dual_encoder import DualEncoder
 
-__all__ = ["embed"]
+__all__ = ["embed", "joined"]
 
 
 @torch.no_grad()
@@ -28,18 +30,20 @@ def embed(model: DualEncoder, examples: Examples, *, lift: bool = True, batch_si
             parts.append(batch.quadruplet(texts.cpu(), pixels(batch.pixels.to(model.device)).cpu()))
     finally:
         model.train(was_training)
-    return _join(parts)
+    return joined(parts)
 
 
-def _join(parts: list[Quadruplet]) -> Quadruplet:
-    def joined(name: str) -> Tensor:
+def joined(parts: Sequence[Quadruplet]) -> Quadruplet:
+    """The rows of all parts, one part after the other, with their labels."""
+
+    def of(name: str) -> Tensor:
         return torch.cat([getattr(part, name) for part in parts])
 
     return Quadruplet(
-        safe_image=joined("safe_image"),
-        safe_text=joined("safe_text"),
-        unsafe_image=joined("unsafe_image"),
-        unsafe_text=joined("unsafe_text"),
-        unsafe_text_is_unsafe=joined("unsafe_text_is_unsafe"),
-        unsafe_image_is_unsafe=joined("unsafe_image_is_unsafe"),
+        safe_image=of("safe_image"),
+        safe_text=of("safe_text"),
+        unsafe_image=of("unsafe_image"),
+        unsafe_text=of("unsafe_text"),
+        unsafe_text_is_unsafe=of("unsafe_text_is_unsafe"),
+        unsafe_image_is_unsafe=of("unsafe_image_is_unsafe"),
     )

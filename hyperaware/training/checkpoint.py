@@ -4,15 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from hyperaware import distributed
 from hyperaware.errors import TrainingError
 from hyperaware.files import whole
 from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.training.random_state import RandomState
 
 __all__ = ["read_checkpoint", "read_state", "write_checkpoint"]
 
@@ -20,15 +21,23 @@ __all__ = ["read_checkpoint", "read_state", "write_checkpoint"]
 def write_checkpoint(
     path: Path, *, model: DualEncoder, optimizer: Optimizer, best: dict[str, Tensor], state: dict[str, Any]
 ) -> None:
-    """Write everything that a run needs to go on to the bit; `state` holds JSON values. Atomic."""
+    """Write everything that a run needs to go on to the bit; `state` holds JSON values. Atomic.
+
+    Every process calls it, for the random state of each; the main one writes.
+    """
+    randoms = distributed.each(RandomState.now())
+    if not distributed.is_main():
+        return
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    for rank, random in enumerate(randoms):
+        tensors[_random_name(rank, "cpu")] = random.cpu
+        if random.cuda is not None:
+            tensors[_random_name(rank, "cuda")] = random.cuda
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    state = {"processes": distributed.processes()} | state
     with whole(path) as partial:
         save_file(tensors, partial, metadata={"state": json.dumps(state)})
 
@@ -37,19 +46,26 @@ def read_state(path: Path) -> dict[str, Any]:
     """The JSON values of a checkpoint, without its tensors.
 
     Raises:
-        TrainingError: the file is damaged.
+        TrainingError: the file is damaged, or was written by another number of processes.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads(file.metadata()["state"])
+            state = json.loads(file.metadata()["state"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"{path} is not a readable checkpoint ({error}). Delete it to start afresh."
         ) from error
+    before, now = state.get("processes", 1), distributed.processes()
+    if before != now:
+        raise TrainingError(
+            f"{path} was written by {before} processes, and {now} would go on. Start {before}, each of which "
+            "has a random state of its own there, or choose another folder to start afresh."
+        )
+    return state
 
 
 def read_checkpoint(path: Path, *, model: DualEncoder, optimizer: Optimizer) -> dict[str, Tensor]:
-    """Restore model, optimiser and random state in place; returns the best weights so far."""
+    """Restore model, optimiser and this process's random state in place; returns the best weights so far."""
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     model.load_state_dict(_part(tensors, "model."))
@@ -58,10 +74,13 @@ def read_checkpoint(path: Path, *, model: DualEncoder, optimizer: Optimizer) -> 
         index, _, key = name.partition(".")
         moments.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    torch.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    rank = distributed.rank()
+    RandomState(tensors[_random_name(rank, "cpu")], tensors.get(_random_name(rank, "cuda"))).restore()
     return _part(tensors, "best.")
+
+
+def _random_name(rank: int, device: str) -> str:
+    return f"random.{device}" if rank == 0 else f"random.{rank}.{device}"
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

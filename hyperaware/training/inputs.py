@@ -20,10 +20,10 @@ from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet
 from hyperaware.evaluation.boxes import Boxes
-from hyperaware.evaluation.embed import embed as points_of
-from hyperaware.evaluation.examples import Batch, Examples
+from hyperaware.evaluation.examples import Examples
 from hyperaware.methods.plan import Plan
 from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.training.gradients import Source, embed_together
 
 __all__ = ["Inputs"]
 
@@ -37,7 +37,7 @@ class Inputs:
         self.plan: Plan | None = None
         self.boxes: Boxes | None = None
         if getattr(method, "needs_reference", False):
-            self.reference = points_of(model, train).map(lambda part: part.to(model.device))
+            self.reference = embed_together(model, train).map(lambda part: part.to(model.device))
             if hasattr(method, "plan"):
                 plan = method.plan(self.reference)
                 self.plan = Plan(targets=plan.targets.cpu(), first_epoch=plan.first_epoch.cpu())
@@ -54,13 +54,13 @@ class Inputs:
         """The epoch in which each row is trained on for the first time; None: all of them from the start."""
         return None if self.plan is None else self.plan.first_epoch
 
-    def of(self, rows: Tensor, *, embed: Callable[[Batch], Quadruplet]) -> dict[str, Quadruplet]:
-        """The further arguments of `terms` for these rows; `embed` is the model in training."""
+    def of(self, rows: Tensor, *, points: Callable[[Source, Tensor], Quadruplet]) -> dict[str, Quadruplet]:
+        """The further arguments of `terms` for these rows; `points` are made by the model in training."""
         inputs = {}
         if self.reference is not None:
             inputs["reference"] = self.reference.take(rows)
         if self.reference is not None and self.plan is not None:
             inputs["targets"] = self.reference.take(self.plan.targets[rows])
         if self.boxes is not None:
-            inputs["boxes"] = embed(self.boxes.batch(rows))
+            inputs["boxes"] = points(self.boxes, rows)
         return inputs

@@ -15,7 +15,9 @@ class Settings:
     steps: int = 1000
     """Optimiser steps."""
     batch_size: int = 64
-    """Quadruplets a step: twice as many pictures and twice as many texts."""
+    """Quadruplets a step, all processes together: twice as many pictures and twice as many texts."""
+    chunk_size: int | None = None
+    """Quadruplets that a process holds activations of at once (gradient caching); none: all of its share."""
     schedule: Literal["constant", "cosine"] = "constant"
     """After the warm-up: constant as in HySAC's released code, or a half cosine down to zero."""
     warmup_steps: int = 0
@@ -30,20 +32,42 @@ class Settings:
     """Clipping of the gradient's norm; none: no clipping."""
     precision: Literal["no", "bf16"] = "no"
     """Autocast of the towers; the geometry stays in float32."""
+    gradient_checkpointing: bool = False
+    """Keep only the inputs of layers, and compute each once more on the way back: less memory, more time."""
+    compile: bool = False
+    """Compile the towers by torch.compile; it needs a C++ compiler, and the first steps take long."""
     evaluate_every: int = 100
-    """Steps between two measurements on the validation rows, each followed by a checkpoint."""
+    """Steps between two measurements on the validation rows."""
+    checkpoint_every: int | None = None
+    """Steps between two checkpoints; none: one after each measurement."""
     patience: int | None = None
     """Measurements without a better recall sum before the run stops; none: it never stops early."""
     keep: Literal["best", "last"] = "last"
     """Which weights the run ends with: those of the best recall sum, or the last."""
+    min_safe_recall: float | None = None
+    """Floor of R@1 of safe texts and pictures, as a share of the starting model's; none: not watched."""
+    min_zero_shot: float | None = None
+    """The same of zero-shot accuracy; the validation rows must have boxes."""
+    guard_patience: int = 1
+    """Measurements in a row below a floor after which the run stops (`training.guard`)."""
     log_every: int = 10
     """Steps between two lines of log.jsonl."""
     seed: int = 0
     """Seed of the order of the rows, of dropout and of freshly drawn weights."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "evaluate_every", "log_every"):
+        for name in ("steps", "batch_size", "evaluate_every", "log_every", "guard_patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: expected at least 1.")
+        for name in ("chunk_size", "checkpoint_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}={value}: expected at least 1, or none.")
         if self.batch_size < 2:
             raise ConfigError("batch_size=1: a contrastive loss needs negatives; expected at least 2.")
+        for name in ("min_safe_recall", "min_zero_shot"):
+            share = getattr(self, name)
+            if share is not None and not 0 < share <= 1:
+                raise ConfigError(
+                    f"{name}={share}: expected a share of what the starting model has, above 0 and at most 1."
+                )

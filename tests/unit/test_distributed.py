@@ -1,74 +1,119 @@
-"""Rows of several processes: two processes train as one does on the whole batch."""
+"""Rows, weights and decisions of several processes."""
 
-import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, multiprocessing
+from process_samples import PROCESSES, in_two_processes
+from torch import Tensor
 
 from hyperaware import distributed
-from hyperaware.data.quadruplet import Quadruplet
-from hyperaware.geometry.space import Sphere
-from hyperaware.methods.shield_clip import ShieldCLIP
 
-PARTS = ("safe_text", "safe_image", "unsafe_text", "unsafe_image")
-ROWS, PROCESSES = 8, 2
-TEXT = torch.tensor([True, False, True, False, True, True, False, True])
-IMAGE = torch.tensor([True, False, False, True, True, False, False, True])
+SIZES = [3, 2]
+ROWS = torch.arange(10.0).reshape(5, 2) / 10
 
 
-def test_in_one_process_it_is_the_tensor_itself() -> None:
+def loss_of(rows: Tensor) -> Tensor:
+    """Something in which all rows meet."""
+    return (rows @ rows.T).sigmoid().sum()
+
+
+def work(rank: int, folder: Path) -> None:
+    """What one process finds."""
+    own = ROWS.split(SIZES)[rank].clone().requires_grad_()
+    whole = distributed.gather(own, SIZES)
+    loss_of(whole).backward()
+    assert own.grad is not None
+    labels = distributed.gather(torch.tensor([True, False, True, True, False]).split(SIZES)[rank], SIZES)
+
+    distributed.BUCKET = 7  # two messages: the first two tensors, and the third
+    averaged = [torch.full((2, 3), float(rank)), torch.tensor(10.0 * rank), torch.full((4,), 2.0)]
+    distributed.average(averaged)
+    shared = [torch.full((2,), float(rank + 5)), torch.tensor(rank)]
+    distributed.same(shared)
+    with distributed.main_first():
+        seen = (folder / "written").is_file()
+        (folder / "written").touch()
+    found: dict[str, Any] = {
+        "rows": whole.detach(),
+        "gradient": own.grad,
+        "labels": labels,
+        "shares": distributed.shares(5),
+        "who": (distributed.rank(), distributed.processes(), distributed.is_main()),
+        "averaged": averaged,
+        "same": shared,
+        "seen": seen,
+        "from_main": distributed.from_main({"step": rank}),
+        "each": distributed.each(10 * rank),
+        "any": [distributed.any_process(torch.tensor(rank == which)) for which in range(3)],
+    }
+    torch.save(found, folder / f"{rank}.pt")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Of each process."""
+    folder = tmp_path_factory.mktemp("processes")
+    in_two_processes(work, folder)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
+
+
+def test_rows_of_all_are_on_every_process_in_the_order_of_ranks(found: list[dict[str, Any]]) -> None:
+    for each in found:
+        assert torch.equal(each["rows"], ROWS)
+        assert each["labels"].tolist() == [True, False, True, True, False]
+        assert each["shares"] == SIZES
+
+
+def test_gradients_flow_back_to_the_process_that_a_row_came_from(found: list[dict[str, Any]]) -> None:
+    """Times two: so that the mean over processes of what they lead to is that of the whole."""
+    rows = ROWS.clone().requires_grad_()
+    loss_of(rows).backward()
+    assert rows.grad is not None
+    together = torch.cat([each["gradient"] for each in found])
+    torch.testing.assert_close(together, PROCESSES * rows.grad)
+    assert float(rows.grad.abs().min()) > 0
+
+
+def test_weights_are_averaged_and_made_the_same(found: list[dict[str, Any]]) -> None:
+    for each in found:
+        first, second, third = each["averaged"]
+        assert torch.equal(first, torch.full((2, 3), 0.5))
+        assert torch.equal(second, torch.tensor(5.0))
+        assert torch.equal(third, torch.full((4,), 2.0))
+        assert [tensor.tolist() for tensor in each["same"]] == [[5.0, 5.0], 0]
+
+
+def test_gradients_are_sent_in_large_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "BUCKET", 7)
+    sizes = [6, 1, 2, 9, 4]
+    buckets = distributed._buckets(torch.empty(size) for size in sizes)
+    assert [[tensor.numel() for tensor in bucket] for bucket in buckets] == [[6, 1], [2], [9], [4]]
+
+
+def test_decisions_are_taken_together(found: list[dict[str, Any]]) -> None:
+    assert [each["who"] for each in found] == [(0, 2, True), (1, 2, False)]
+    for each in found:
+        assert each["from_main"] == {"step": 0}
+        assert each["each"] == [0, 10]
+        assert each["any"] == [True, True, False]
+
+
+def test_the_main_process_goes_first(found: list[dict[str, Any]]) -> None:
+    assert [each["seen"] for each in found] == [False, True]
+
+
+def test_in_one_process_nothing_happens() -> None:
     x = torch.randn(3, 2, requires_grad=True)
-    assert distributed.gather(x) is x
-
-
-def step(part: slice) -> dict[str, Tensor]:
-    """Loss terms, and the gradient of a shared weight, of the given rows."""
-    generator = torch.Generator().manual_seed(0)
-
-    def draw() -> dict[str, Tensor]:
-        return {name: torch.randn(ROWS, 6, generator=generator, dtype=torch.float64)[part] for name in PARTS}
-
-    weight = torch.randn(6, 6, generator=generator, dtype=torch.float64).requires_grad_()
-    features, reference = draw(), draw()
-    points = Quadruplet(
-        **{name: Sphere().lift(rows @ weight) for name, rows in features.items()},
-        unsafe_text_is_unsafe=TEXT[part],
-        unsafe_image_is_unsafe=IMAGE[part],
-    )
-    method = ShieldCLIP()
-    terms = method.terms(
-        points, space=Sphere(), logit_scale=10.0, reference=Quadruplet(**reference).map(Sphere().lift)
-    )
-    torch.stack([method.weight(name) * term for name, term in terms.items()]).sum().backward()
-    assert weight.grad is not None
-    return {name: term.detach() for name, term in terms.items()} | {"gradient": weight.grad}
-
-
-def work(rank: int, folder: str) -> None:
-    """One of the processes: its share of the rows, and gradients averaged as data-parallel training does."""
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=PROCESSES
-    )
-    size = ROWS // PROCESSES
-    found = step(slice(rank * size, (rank + 1) * size))
-    torch.distributed.all_reduce(found["gradient"])
-    found["gradient"] /= PROCESSES
-    torch.save(found, f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
-def test_two_processes_are_one_process_on_the_whole_batch(tmp_path: Path) -> None:
-    multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=PROCESSES)
-    whole = step(slice(None))
-    alone = step(slice(0, ROWS // PROCESSES))
-    for rank in range(PROCESSES):
-        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert found.keys() == whole.keys()
-        for name, value in whole.items():
-            torch.testing.assert_close(found[name], value, rtol=0, atol=1e-12)
-    assert not torch.allclose(alone["gradient"], whole["gradient"], atol=1e-3)  # the other rows do matter
+    assert distributed.gather(x, [3]) is x
+    weights = [torch.tensor([1.0, 2.0])]
+    distributed.average(weights)
+    distributed.same(weights)
+    assert weights[0].tolist() == [1.0, 2.0]
+    assert (distributed.rank(), distributed.processes(), distributed.is_main()) == (0, 1, True)
+    assert (distributed.from_main(3), distributed.each(3)) == (3, [3])
+    assert distributed.any_process(torch.tensor(True))
+    assert not distributed.any_process(torch.tensor(False))
+    with distributed.main_first():
+        distributed.wait()

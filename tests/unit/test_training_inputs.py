@@ -137,7 +137,7 @@ def test_the_published_fault_is_a_reference_that_moves_along(examples: Examples,
 
 def test_methods_that_ask_for_nothing_get_nothing(examples: Examples) -> None:
     inputs = Inputs(HySAC(), model=tiny_model(), train=examples)
-    assert inputs.of(torch.tensor([0, 1]), embed=lambda batch: pytest.fail("nothing to embed")) == {}
+    assert inputs.of(torch.tensor([0, 1]), points=lambda *_: pytest.fail("nothing to embed")) == {}
     assert inputs.first_epoch is None
     assert inputs.identity == {}
 
@@ -149,7 +149,7 @@ def test_targets_are_the_reference_points_of_the_planned_rows(examples: Examples
     inputs = Inputs(SafeRCLIP(), model=tiny_model(), train=examples)
     assert inputs.plan is not None
     reference, rows = embed(tiny_model(), examples), torch.tensor([7, 2, 5])
-    given = inputs.of(rows, embed=lambda batch: pytest.fail("nothing to embed"))
+    given = inputs.of(rows, points=lambda *_: pytest.fail("nothing to embed"))
     assert given.keys() == {"reference", "targets"}
     for part in CLASSES:
         assert torch.equal(getattr(given["reference"], part), getattr(reference, part)[rows])

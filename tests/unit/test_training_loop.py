@@ -1,5 +1,6 @@
 """The loop: what it writes, when it stops, and that an interrupted run ends as one that was not."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -7,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import accelerate
 import pytest
 import torch
 from model_samples import CLASSES, random_rows, tiny_model
@@ -76,6 +76,14 @@ def interrupted(function: Callable[..., Any], *, call: int) -> Callable[..., Any
     return until
 
 
+@pytest.fixture(scope="module")
+def whole_lines(examples: Examples, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The log of `ADAPTED` trained without an interruption."""
+    folder = tmp_path_factory.mktemp("whole")
+    fit(tiny_model(), ADAPTED, train=examples, validation=examples, settings=SETTINGS, folder=folder)
+    return lines(folder)
+
+
 # -- resuming --------------------------------------------------------------------------------------------
 
 
@@ -106,6 +114,46 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     assert resumed == whole
 
 
+@pytest.mark.parametrize("every", [None, 1, 4])
+@pytest.mark.parametrize("calls", [[1], [2], [3], [5], [6], [1, 2, 1, 3, 2]], ids=str)
+def test_an_interruption_at_any_step_leaves_the_curve_as_it_is(
+    calls: list[int], every: int | None, whole_lines: list[dict[str, Any]], train: Train, tmp_path: Path
+) -> None:
+    """After the n-th update of each attempt; checkpoints with the measurements, at each step, at 4 and 6."""
+    settings = dataclasses.replace(SETTINGS, checkpoint_every=every)
+    for call in calls:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.optim.AdamW, "step", interrupted(torch.optim.AdamW.step, call=call))
+            with contextlib.suppress(KeyboardInterrupt):  # a later attempt may have fewer steps left
+                train(method=ADAPTED, settings=settings)
+        torch.manual_seed(123)
+    train(method=ADAPTED, settings=settings)
+    assert lines(tmp_path / "run") == whole_lines
+
+
+def test_checkpoints_have_a_rhythm_of_their_own(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    original = loop.write_checkpoint
+    monkeypatch.setattr(
+        loop,
+        "write_checkpoint",
+        lambda *a, **k: (steps.append(k["state"]["result"]["step"]), original(*a, **k)),
+    )
+    train("as measured")
+    assert steps == [2, 4, 6]
+    steps.clear()
+    train("more often", settings=dataclasses.replace(SETTINGS, checkpoint_every=1))
+    assert steps == [1, 2, 3, 4, 5, 6]
+    steps.clear()
+    train("more seldom", settings=dataclasses.replace(SETTINGS, checkpoint_every=4))
+    assert steps == [4, 6]
+    assert (
+        lines(tmp_path / "as measured") == lines(tmp_path / "more often") == lines(tmp_path / "more seldom")
+    )
+
+
 def test_dropout_acts_and_the_seed_matters(train: Train, tmp_path: Path) -> None:
     """Else the test above would hold for a loop without random numbers."""
     train("a", method=ADAPTED)
@@ -128,6 +176,22 @@ def test_more_steps_go_on_from_the_checkpoint(train: Train, tmp_path: Path) -> N
     train("halves", settings=dataclasses.replace(constant, steps=4))
     train("halves", settings=constant)
     assert differing(tmp_path / "whole", tmp_path / "halves") == []
+
+
+MEMORY = {"chunk_size": 2, "gradient_checkpointing": True, "checkpoint_every": 1}
+
+
+def test_a_resumed_run_may_need_less_memory(train: Train, tmp_path: Path) -> None:
+    """What it computes stays the same, up to rounding: it is no other run."""
+    constant = dataclasses.replace(SETTINGS, schedule="constant")
+    train("whole", settings=constant)
+    train("halves", settings=dataclasses.replace(constant, steps=2))
+    train("halves", settings=dataclasses.replace(constant, **MEMORY))
+    first, second = lines(tmp_path / "whole"), lines(tmp_path / "halves")
+    assert [line["loss"] for line in second if "loss" in line] == pytest.approx(
+        [line["loss"] for line in first if "loss" in line], rel=1e-4
+    )
+    assert differing(tmp_path / "whole", tmp_path / "halves")  # it was another computation
 
 
 OTHERS = {
@@ -277,12 +341,6 @@ def test_what_is_not_finite_stops_the_run_with_a_diagnosis(
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-def test_several_processes_are_refused(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerate.Accelerator, "num_processes", 2)
-    with pytest.raises(ConfigError, match="one process"):
-        train()
-
-
 # -- what is written -------------------------------------------------------------------------------------
 
 
@@ -394,3 +452,5 @@ def test_bad_settings_are_refused() -> None:
         Settings(steps=0)
     with pytest.raises(ConfigError, match=r"batch_size=1: .* negatives"):
         Settings(batch_size=1)
+    with pytest.raises(ConfigError, match=r"chunk_size=0: expected at least 1, or none"):
+        Settings(chunk_size=0)
