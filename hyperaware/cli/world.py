@@ -1,7 +1,7 @@
 """`hyperaware world`: the embedded world as files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     epilog=example(
         "hyperaware world export my-world --split train --count 2000",
         "hyperaware world export shifted --split test --style outline",
+        "hyperaware world export my-visu --split train --count 2000 --format visu",
     )
 )
 def export(
@@ -34,31 +35,47 @@ def export(
     ] = 0.0,
     size: Annotated[int, typer.Option(help="Side of the pictures, in pixels.", min=12)] = 96,
     style: Annotated[str | None, typer.Option(help="Style of drawing; by default the split's.")] = None,
+    form: Annotated[
+        Literal["folder", "visu", "webdataset"],
+        typer.Option(
+            "--format",
+            help="captions.jsonl, ViSU-Text with a COCO folder, or shards; of the last two, several splits "
+            "may share FOLDER.",
+        ),
+    ] = "folder",
     json: Json = False,
 ) -> None:
-    """Write pictures, captions.jsonl and a contact sheet into FOLDER.
+    """Write pictures, captions.jsonl and a contact sheet into FOLDER, or the same rows in another form.
 
-    The same command writes the same bytes, and goes on where it was interrupted. Every verb that takes a
-    folder of data reads such folders, and yours in the same form.
+    The same command writes the same bytes, and goes on where it was interrupted. Every verb that takes data
+    reads what was written, and yours in the same form.
     """
-    from hyperaware.world import export
+    from hyperaware.world import export, export_as
 
+    document = {"folder": str(folder), "split": split, "rows": count}
     with Bars() as bars:
-        rows = export(
-            folder,
-            count=count,
-            split=split,
-            seed=seed,
-            mixed=mixed,
-            size=size,
-            style=style,
-            progress=bars.of(f"draw {split}"),
-        )
-    if json:
-        from hyperaware.data.folder import fingerprint
+        what: dict[str, Any] = {
+            "count": count,
+            "split": split,
+            "seed": seed,
+            "mixed": mixed,
+            "size": size,
+            "style": style,
+        }
+        progress = bars.of(f"draw {split}")
+        if form == "folder":
+            from hyperaware.data.folder import fingerprint
 
-        emit({"folder": str(folder), "split": split, "rows": len(rows), "fingerprint": fingerprint(rows)})
+            document |= {"source": str(folder)}
+            document |= {"fingerprint": fingerprint(export(folder, **what, progress=progress))}
+        else:
+            document |= {"source": export_as(form, folder, **what, progress=progress)}
+    if json:
+        emit(document)
         return
     out = screen()
-    out.print(f"{len(rows)} rows of {split!r}, {2 * len(rows)} pictures, in {folder}", soft_wrap=True)
-    out.print(f"Look at {folder / 'contact-sheet.png'}", soft_wrap=True)
+    out.print(f"{count} rows of {split!r}, {2 * count} pictures, in {folder}", soft_wrap=True)
+    if form == "folder":
+        out.print(f"Look at {folder / 'contact-sheet.png'}", soft_wrap=True)
+    else:
+        out.print(f'Read it by --data "{document["source"]}"', soft_wrap=True)

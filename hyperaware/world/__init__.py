@@ -10,12 +10,12 @@ Everything follows from (split, seed, index): pictures, captions, labels. Nothin
 
 Modules: `pen` and `icons_*` (drawing), `vocabulary` and `concepts` (what there is), `splits` (which
 composition belongs where), `scene` and `background` (layout and picture), `grammar` (captions), `rows`
-(`World`), `export`.
+(`World`), `forms` and `export`.
 """
 
 from hyperaware.world.concepts import CATEGORIES, Concept, concepts
-from hyperaware.world.export import export
+from hyperaware.world.export import export, export_as
 from hyperaware.world.rows import Example, World
 from hyperaware.world.splits import SPLITS
 
-__all__ = ["CATEGORIES", "SPLITS", "Concept", "Example", "World", "concepts", "export"]
+__all__ = ["CATEGORIES", "SPLITS", "Concept", "Example", "World", "concepts", "export", "export_as"]

@@ -1,4 +1,4 @@
-"""Writing rows of the world as a dataset folder: real PNG files, captions.jsonl, and a contact sheet."""
+"""Writing rows of the world as files: PNG files, captions.jsonl and a contact sheet, or another form."""
 
 import io
 import json
@@ -12,6 +12,7 @@ from hyperaware.data.folder import CAPTIONS, read_folder
 from hyperaware.data.quadruplet import Row
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.files import whole
+from hyperaware.world.forms import require_split, source_of, write_visu, write_webdataset
 from hyperaware.world.rows import VERSION, Example, World
 
 MANIFEST = "world.json"
@@ -58,9 +59,38 @@ def export(
     return read_folder(folder)
 
 
-def _claim(folder: Path, manifest: dict[str, Any]) -> None:
+def export_as(
+    form: str,
+    folder: str | Path,
+    *,
+    count: int,
+    split: str,
+    seed: int = 0,
+    mixed: float = 0.0,
+    size: int = 96,
+    style: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> str:
+    """Writes `count` rows in another form, `visu` or `webdataset`, and returns what `--data` takes for them.
+
+    As with `export`: an interrupted one goes on, the same call writes the same bytes, and rows of another
+    export of this split are refused.
+    """
+    if count < 1:
+        raise ConfigError(f"count is the number of rows, at least 1, not {count}.")
+    world = World(split, seed=seed, mixed=mixed, size=size, style=style)
+    manifest = {"world": VERSION, "split": split, "seed": seed, "mixed": mixed, "size": size, "style": style}
+    require_split(form, split)
+    folder = Path(folder)
+    write = {"visu": write_visu, "webdataset": write_webdataset}[form]
+    _claim(folder, {**manifest, "count": count, "form": form}, name=f"world-{split}.json")
+    write(folder, world, count=count, progress=progress)
+    return source_of(folder, form)
+
+
+def _claim(folder: Path, manifest: dict[str, Any], *, name: str = MANIFEST) -> None:
     """Writes the manifest into a new folder; refuses a folder of something else."""
-    path = folder / MANIFEST
+    path = folder / name
     if path.exists():
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
