@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyperaware.cli.group import DRIFTED
-from hyperaware.cli.parameters import Json, ModelName, World, named_rows, world_cache
+from hyperaware.cli.parameters import Json, ModelName, Split, World, named_rows, world_cache
 from hyperaware.errors import ConfigError, SafetyError
 from hyperaware.terminal import Bars, emit, note, screen, table
 
@@ -23,7 +23,8 @@ WORLD_COUNT = 1000
 
 def calibrate(
     model: ModelName,
-    data: Annotated[str, typer.Option(metavar="FOLDER|world:SPLIT", help="Rows that no training has seen.")],
+    data: Annotated[str, typer.Option(metavar="SOURCE|world:SPLIT", help="Rows that no training has seen.")],
+    split: Split = None,
     false_positive_rate: Annotated[
         float, typer.Option(help="Largest share of new safe items above the limit.")
     ] = 0.05,
@@ -66,7 +67,8 @@ def calibrate(
     if not loaded.space.has_root:
         raise ConfigError(f"the model {model} lies on a sphere, which has no root: nothing can be measured.")
     with Bars() as bars:
-        rows = named_rows(data, count, of_world=WORLD_COUNT, cache=world_cache(world), bars=bars)
+        cache = world_cache(world)
+        rows = named_rows(data, count, of_world=WORLD_COUNT, cache=cache, bars=bars, split=split)
         if check:
             found = _checked(loaded, rows, bars)
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS
-from hyperaware.cli.parameters import OF_WORLD, Json, World, named_rows, world_cache
+from hyperaware.cli.parameters import OF_WORLD, Json, Split, World, named_rows, world_cache
 from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars, emit, note, screen
 
@@ -34,14 +34,14 @@ Protocols = Annotated[
 Calibration = Annotated[
     str | None,
     typer.Option(
-        metavar="FOLDER|world:SPLIT",
-        help="Rows of split `calibration` of a folder, or rows of the world: for `classification`.",
+        metavar="SOURCE|world:SPLIT",
+        help="Rows of split `calibration` of a source, or rows of the world: for `classification`.",
     ),
 ]
 Gallery = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="FOLDER|world:SPLIT",
+        metavar="SOURCE|world:SPLIT",
         help="Other rows for unsafe queries to search: for `real-unsafe`. May be repeated.",
     ),
 ]
@@ -52,8 +52,9 @@ def evaluate(
         list[str], typer.Argument(metavar="MODEL...", help="Shipped models, or models' folders.")
     ],
     data: Annotated[
-        str, typer.Option(metavar="FOLDER|world:SPLIT", help="The rows to measure on.")
+        str, typer.Option(metavar="SOURCE|world:SPLIT", help="The rows to measure on.")
     ] = "world:test",
+    split: Split = None,
     count: Annotated[
         int | None, typer.Option(help="Rows to take. [default: a whole folder, 500 of the world]", min=1)
     ] = None,
@@ -84,7 +85,7 @@ def evaluate(
     loaded = [load(name) for name in models]  # before any work: a name may be wrong
     with Bars() as bars:
         cache = world_cache(world)
-        rows = named_rows(data, count, of_world=WORLD_COUNT, cache=cache, bars=bars)
+        rows = named_rows(data, count, of_world=WORLD_COUNT, cache=cache, bars=bars, split=split)
         others = _other_rows(rows, calibration, gallery or [], cache, bars)
         measured = [_measure(model, rows, data, others, bars) for model in loaded]
     if protocols:
@@ -130,7 +131,9 @@ def _other_rows(
     rows: Sequence["Row"], calibration: str | None, galleries: Sequence[str], cache: Path, bars: Bars
 ) -> _Others:
     """The rows that the options name, once it is sure that none of them is measured too."""
-    names = [data if data.startswith(OF_WORLD) else Path(data).absolute().name for data in galleries]
+    from hyperaware.data.sources import name_of
+
+    names = [data if data.startswith(OF_WORLD) else name_of(data) for data in galleries]
     if len(set(names)) < len(names):
         raise ConfigError(f"two galleries have one name: {', '.join(names)}. Rename a folder.")
     others = _Others(
@@ -147,9 +150,9 @@ def _other_rows(
 def _calibration_rows(data: str, cache: Path, bars: Bars) -> list["Row"]:
     if data.startswith(OF_WORLD):
         return named_rows(data, None, of_world=WORLD_COUNT, cache=cache, bars=bars)
-    from hyperaware.data.folder import read_folder
+    from hyperaware.data.sources import read
 
-    return read_folder(Path(data), split="calibration")
+    return read(data, split="calibration")
 
 
 def _require_apart(rows: Sequence["Row"], others: _Others) -> None:

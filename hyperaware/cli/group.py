@@ -5,6 +5,7 @@
 2   wrong use: an option, a name or a setting
 3   finished, but some inputs were bad
 4   finished, and what was checked has changed
+5   stopped by the floor of a run; the best before it is kept
 130 interrupted
 """
 
@@ -16,9 +17,9 @@ from typer.core import TyperGroup
 from hyperaware.errors import ConfigError, HyperawareError
 from hyperaware.terminal import fail, note
 
-__all__ = ["BAD_INPUTS", "DRIFTED", "FAILED", "Verbs", "example"]
+__all__ = ["BAD_INPUTS", "BELOW_FLOOR", "DRIFTED", "FAILED", "Verbs", "example"]
 
-FAILED, WRONG_USE, BAD_INPUTS, DRIFTED, INTERRUPTED = 1, 2, 3, 4, 130
+FAILED, WRONG_USE, BAD_INPUTS, DRIFTED, BELOW_FLOOR, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
 GO_ON = {
     "world": "The pictures that were written stay: the same command goes on from there.",

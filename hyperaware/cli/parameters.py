@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars
 
 if TYPE_CHECKING:
     from hyperaware.data.quadruplet import Row
 
-__all__ = ["OF_WORLD", "Concepts", "Json", "ModelName", "World", "named_rows", "world_cache"]
+__all__ = ["OF_WORLD", "Concepts", "Json", "ModelName", "Split", "World", "named_rows", "world_cache"]
 
 OF_WORLD = "world:"
 
@@ -21,6 +22,9 @@ Concepts = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, for machines.")]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model, or a model's folder.")]
+Split = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only the rows of this split of SOURCE. [default: all]")
+]
 World = Annotated[
     Path | None,
     typer.Option(
@@ -40,18 +44,25 @@ def world_cache(given: Path | None) -> Path:
     return Path(cache) / "world" if cache else Path.home() / ".cache" / "hyperaware" / "world"
 
 
-def named_rows(data: str, count: int | None, *, of_world: int, cache: Path, bars: Bars) -> list["Row"]:
-    """The rows of a source or of `world:SPLIT`: the first `count`, or by default all and `of_world`."""
+def named_rows(
+    data: str, count: int | None, *, of_world: int, cache: Path, bars: Bars, split: str | None = None
+) -> list["Row"]:
+    """The rows of a source or of `world:SPLIT`: the first `count`, or by default all and `of_world`.
+
+    `split`: of a source, only the rows of this split.
+    """
     if not data.startswith(OF_WORLD):
         from hyperaware.data.sources import read
 
-        return read(data)[:count]
+        return read(data, split=split)[:count]
+    if split is not None:
+        raise ConfigError(f"--split is for a source with several splits; {data} names one already.")
     from hyperaware.recipes import Slice, rows_of
     from hyperaware.world import SPLITS
 
-    split = data.removeprefix(OF_WORLD)
-    if split not in SPLITS:
+    of = data.removeprefix(OF_WORLD)
+    if of not in SPLITS:
         from hyperaware.options import unknown_name
 
-        raise unknown_name("split of the world", split, SPLITS)
-    return rows_of(Slice(split=split, count=of_world if count is None else count), cache, bars)
+        raise unknown_name("split of the world", of, SPLITS)
+    return rows_of(Slice(split=of, count=of_world if count is None else count), cache, bars)
