@@ -4,6 +4,7 @@ A recipe is a TOML file: the shipped ones lie in `training/recipes/`. Its pictur
 slices of the embedded world are exported to a folder once and read from there, as a user's own data are.
 """
 
+import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hyperaware.data.folder import fingerprint
+from hyperaware.data.leaks import apart
+from hyperaware.data.left_out import with_rows, write_left_out
 from hyperaware.data.quadruplet import Quadruplet, Row
 from hyperaware.data.sources import read as read_source
 from hyperaware.data.sources import scan
@@ -167,13 +170,14 @@ def run(
 ) -> Made:
     """Make the recipe's model in `folder`, with bounds measured on its calibration rows.
 
-    A row whose picture cannot be read is left out, and named in what is returned. `world` is where slices of
+    A row whose picture cannot be read is left out, and so is one to train on whose picture is among those
+    that the model is measured on. They are named in what is returned, and in left-out.jsonl in the folder.
+    `world` is where slices of
     the embedded world are exported to and found again. After an interruption it goes on from the last
     checkpoint. `report` gets each line of the log, `progress` each step of what comes before. `read` may keep
     what it has decoded for another run on the same rows.
     """
-    failed: dict[str, str] = {}
-    rows = {part: rows_of(getattr(recipe, part), world, progress, failed=failed) for part in PARTS}
+    rows, failed = _parts(recipe, world, progress)
     model = _start(recipe, rows["train"], seed)
     model.name = recipe.name
     model.provenance = {
@@ -204,7 +208,21 @@ def run(
     if finished.space.has_root:
         good = {part: examples[part].rows for part in ("calibration", "validation")}
         measure_bounds(finished, **good, read=read).save(folder)
-    return Made(result, failed | {path: why for each in examples.values() for path, why in each.failed})
+    unread = {path: why for each in examples.values() for path, why in each.failed}
+    failed |= with_rows(unread, itertools.chain(*rows.values()))
+    write_left_out(folder, failed)
+    return Made(result, failed)
+
+
+def _parts(recipe: Recipe, world: Path, progress: Progress) -> tuple[dict[str, list[Row]], dict[str, str]]:
+    """The rows of each part, none of which is trained on and measured on, and what was left out, and why."""
+    failed: dict[str, str] = {}
+    rows = {part: rows_of(getattr(recipe, part), world, progress, failed=failed) for part in PARTS}
+    kept, leaking = apart(rows["train"], rows["validation"] + rows["calibration"])
+    if not kept:
+        raise DataError(f"no row is left to train on: each shares a picture with other parts. {leaking}")
+    failed |= with_rows(leaking, rows["train"])
+    return {**rows, "train": kept}, failed
 
 
 def measure_bounds(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-LARGE = (".safetensors", ".bin", ".pth")
+LARGE = (".safetensors", ".bin", ".pth", ".parquet")
 """Files that a Hub keeps as large ones, named by their sha256."""
 
 
@@ -64,8 +64,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(self.path.partition("?")[0])
         hub.asked.append(f"{self.command} {path}")
         parts = path.strip("/").split("/")
-        if parts[:2] == ["api", "models"] and len(parts) in (4, 6):
+        if parts[0] == "api" and parts[1] in ("models", "datasets") and len(parts) in (4, 6):
             return self._info(hub, "/".join(parts[2:4]), parts[5] if len(parts) == 6 else "main")
+        parts = parts[parts[0] == "datasets" :]
         if len(parts) >= 5 and parts[2] == "resolve":
             return self._file(hub, "/".join(parts[:2]), parts[3], "/".join(parts[4:]), body)
         return self._error(404, "EntryNotFound")
@@ -78,9 +79,9 @@ class _Handler(BaseHTTPRequestHandler):
         if revision not in ("main", hub.commit(repo)):
             return self._error(404, "RevisionNotFound")
         siblings = []
-        for file in sorted(hub.repositories[repo].iterdir()):
-            content = file.read_bytes()
-            entry: dict[str, Any] = {"rfilename": file.name, "size": len(content), "blobId": _git(content)}
+        for file in sorted(path for path in hub.repositories[repo].rglob("*") if path.is_file()):
+            content, name = file.read_bytes(), file.relative_to(hub.repositories[repo]).as_posix()
+            entry: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": _git(content)}
             if file.suffix in LARGE:
                 sha = hashlib.sha256(content).hexdigest()
                 entry["lfs"] = {"sha256": sha, "size": len(content), "pointerSize": 100}

@@ -1,7 +1,7 @@
-"""Models on the Hugging Face Hub, or on a mirror of it (`HF_ENDPOINT`): named, found here, fetched.
+"""Models and data sets on the Hugging Face Hub, or on a mirror of it (`HF_ENDPOINT`): named, found, fetched.
 
-`cached` looks on this machine only; `listing` and `fetch` use the network, and are called when somebody asked
-for it. What is fetched lies in the Hub's own cache (`HF_HOME`), so that other programs find it too.
+`cached` and `cached_data` look on this machine only; `listing` and `fetch` use the network, and are called
+when somebody asked for it. What is fetched lies in the Hub's own cache (`HF_HOME`).
 """
 
 import hashlib
@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 from hyperaware.errors import ConfigError, ModelError
+from hyperaware.media.images import IMAGE_SUFFIXES
 from hyperaware.models.licences import UNKNOWN, known, non_commercial
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "HubName",
     "Listing",
     "cached",
+    "cached_data",
     "cached_models",
     "fetch",
     "licences_file",
@@ -43,6 +45,10 @@ WEIGHTS = (
     *("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
 """The first that a repository has is fetched, an index with its shards."""
+DATA = frozenset(
+    (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".arrow", ".tar", ".zip", ".txt", ".md", ".yaml")
+)
+"""Suffixes of the files that are fetched of a data set, pictures besides. Never code."""
 SHARD = re.compile(r"-\d{5}-of-\d{5}\.(?:safetensors|bin)$")
 
 Progress = Callable[[str, int, int], None]
@@ -54,6 +60,7 @@ class HubName:
 
     repo: str
     revision: str | None = None
+    kind: Literal["model", "dataset"] = "model"
 
     def __str__(self) -> str:
         return PREFIX + self.repo + (f"@{self.revision}" if self.revision else "")
@@ -130,6 +137,19 @@ def cached(name: HubName, *, settings_only: bool = False) -> Path | None:
     return None
 
 
+def cached_data(name: HubName) -> Path | None:
+    """The folder of a data set's files on this machine, or None; a part of them may be missing."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(name.repo, repo_type="dataset", revision=name.revision, local_files_only=True)
+        )
+    except LocalEntryNotFoundError:
+        return None
+
+
 def cached_models() -> list[str]:
     """The names of CLIP and SigLIP models with weights in the Hub's cache on this machine."""
     from huggingface_hub import constants
@@ -160,7 +180,9 @@ def listing(name: HubName, *, settings_only: bool = False) -> Listing:
     from huggingface_hub import HfApi
 
     with _explained(name):
-        info: Any = HfApi().model_info(name.repo, revision=name.revision, files_metadata=True)
+        info: Any = HfApi().repo_info(
+            name.repo, repo_type=name.kind, revision=name.revision, files_metadata=True
+        )
     there = {sibling.rfilename: sibling for sibling in info.siblings}
     files = tuple(
         File(
@@ -181,6 +203,11 @@ def listing(name: HubName, *, settings_only: bool = False) -> Listing:
 
 def _wanted(name: HubName, there: list[str], settings_only: bool) -> list[str]:
     """The files to fetch of those that are there."""
+    if name.kind == "dataset":
+        files = [path for path in there if PurePosixPath(path).suffix.lower() in DATA | IMAGE_SUFFIXES]
+        if not files:
+            raise ModelError(f"{name} has no file of data. It has {', '.join(sorted(there)[:8])}.")
+        return files
     row = known().get(name.repo)
     settings = [path for path in SETTINGS if path in there]
     if settings_only:
@@ -213,7 +240,14 @@ def fetch(wanted: Listing, *, progress: Progress = lambda what, done, total: Non
     for index, file in enumerate(wanted.files):
         progress(file.name, index, len(wanted.files))
         with _explained(wanted.name):
-            path = Path(hf_hub_download(wanted.name.repo, file.name, revision=wanted.name.revision))
+            path = Path(
+                hf_hub_download(
+                    wanted.name.repo,
+                    file.name,
+                    repo_type=wanted.name.kind,
+                    revision=wanted.name.revision,
+                )
+            )
         if path.parents[len(Path(file.name).parts) - 1].name != wanted.commit:
             raise ModelError(f"{wanted.name} changed while it was fetched. Run it again, or name a revision.")
         _verify(path, file)
@@ -256,7 +290,9 @@ def _explained(name: HubName) -> Iterator[None]:
     except errors.RevisionNotFoundError as error:
         raise ConfigError(f"{name}: the repository has no such revision.") from error
     except errors.RepositoryNotFoundError as error:
-        raise ConfigError(f"{constants.ENDPOINT} has no model {name.repo!r}, or it is private.") from error
+        raise ConfigError(
+            f"{constants.ENDPOINT} has no {name.kind} {name.repo!r}, or it is private."
+        ) from error
     except errors.HfHubHTTPError as error:
         raise ModelError(f"{name}: {constants.ENDPOINT} answers: {error}") from error
     except Exception as error:  # of the network; the client's own library changes from version to version
