@@ -3,9 +3,9 @@
     python -m benchmarks.data_check [ROWS]
 
 The files are hard links to some thousand small JPEGs, made here. Each form of the table is read in a process
-of its own, and its peak memory told; what the process holds before it begins (the imports) is told too. `check`
-reads and hashes each file, and decodes each content once; so that decoding is measured as well, the last line
-is a check of rows whose pictures are all different.
+of its own, and its peak memory told; what it holds before it begins (the imports) is told too. `check` reads
+and hashes each file, and decodes each content once; so that decoding is measured as well, the last line is a
+check of rows whose pictures are all different.
 """
 
 import csv

@@ -27,7 +27,7 @@ def with_rows(reasons: Mapping[str, str], rows: Iterable[Row]) -> dict[str, str]
 
 
 def write_left_out(folder: Path, reasons: Mapping[str, str]) -> None:
-    """Writes left-out.jsonl into a folder: of each row or picture where it is, and why; no file if none is."""
+    """Writes left-out.jsonl into a folder: of each row or picture where it is, and why; no file for none."""
     path = folder / LEFT_OUT
     if not reasons:
         path.unlink(missing_ok=True)
