@@ -4,6 +4,7 @@ A recipe is a TOML file: the shipped ones lie in `training/recipes/`. Its pictur
 slices of the embedded world are exported to a folder once and read from there, as a user's own data are.
 """
 
+import functools
 import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hyperaware import distributed
 from hyperaware.data.folder import fingerprint
 from hyperaware.data.leaks import apart
 from hyperaware.data.left_out import with_rows, write_left_out
@@ -21,6 +23,7 @@ from hyperaware.errors import ConfigError, DataError
 from hyperaware.evaluation.embed import embed
 from hyperaware.evaluation.examples import Examples
 from hyperaware.methods import METHODS, method_class
+from hyperaware.models.card import licence_of_model
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import load
 from hyperaware.moderation import bounds as bounds_module
@@ -28,6 +31,7 @@ from hyperaware.options import override, unknown_name
 from hyperaware.training.loop import Result, fit
 from hyperaware.training.settings import Settings
 from hyperaware.training.towers import Towers
+from hyperaware.training.tracking import require_trackers
 from hyperaware.world import export
 
 if sys.version_info >= (3, 11):
@@ -36,6 +40,7 @@ else:
     import tomli as tomllib
 
 __all__ = [
+    "CROPS",
     "RECIPES",
     "Made",
     "Recipe",
@@ -43,11 +48,14 @@ __all__ = [
     "bounds_of_points",
     "changed",
     "measure_bounds",
+    "of_method",
     "read_recipe",
     "rows_of",
     "run",
 ]
 
+CROPS = "crops"
+"""In a run's folder, what the model sees of pictures that are too many for the memory."""
 FOLDER = Path(__file__).parent / "training" / "recipes"
 RECIPES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 KEYS = ("name", "method", "base", "settings", "training", "towers", "data")
@@ -133,6 +141,22 @@ def read_recipe(name: str) -> Recipe:
     )
 
 
+def of_method(method: str, *, base: str, train: str, validation: str, calibration: str) -> Recipe:
+    """A method with its own settings and the loop's defaults, from a model, on sources of `data.sources`.
+
+    Rows are taken by their split: `train`, `validation` and `calibration`.
+
+    Raises:
+        ConfigError: no such method.
+    """
+    method_class(method)
+    slices = {
+        part: Slice(split=part, folder=source)
+        for part, source in zip(PARTS, (train, validation, calibration), strict=True)
+    }
+    return Recipe(name=method, method=method, settings={}, training=Settings(), base=base, **slices)
+
+
 def _refuse_unknown(kind: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in given:
         if key not in known:
@@ -167,20 +191,31 @@ def run(
     report: Report = lambda line: None,
     progress: Progress = lambda what, done, total: None,
     read: Read = Examples,
+    report_to: Sequence[str] = (),
 ) -> Made:
     """Make the recipe's model in `folder`, with bounds measured on its calibration rows.
 
     A row whose picture cannot be read is left out, and so is one to train on whose picture is among those
     that the model is measured on. They are named in what is returned, and in left-out.jsonl in the folder.
-    `world` is where slices of
-    the embedded world are exported to and found again. After an interruption it goes on from the last
-    checkpoint. `report` gets each line of the log, `progress` each step of what comes before. `read` may keep
-    what it has decoded for another run on the same rows.
+    `world` is where slices of the embedded world are exported to and found again. After an interruption it
+    goes on from the last checkpoint. Several processes of a launcher make one model: the main one draws,
+    writes and reports. `report` gets each line of the log, and the trackers of `report_to` too; `progress`
+    gets each step of what comes before. `read` may keep what it has decoded for another run on the same rows.
+
+    Raises:
+        ConfigError: a tracker that is not known or not installed; found before any work.
+        TrainingError, DataError: see `training.loop.fit` and `rows_of`.
     """
+    require_trackers(report_to)
+    distributed.join()
+    if not distributed.is_main():
+        progress = _silent
     rows, failed = _parts(recipe, world, progress)
     model = _start(recipe, rows["train"], seed)
+    inherited = {"license": licence_of_model(model)} if recipe.base else {}
     model.name = recipe.name
     model.provenance = {
+        **inherited,
         "recipe": recipe.name,
         "method": recipe.method,
         "settings": dict(recipe.settings),
@@ -191,6 +226,7 @@ def run(
         "rows": recipe.train.name,
         "data": fingerprint(rows["train"]),
     }
+    read = functools.partial(read, cache=folder / CROPS)
     examples = {
         part: read(part_rows, model=model, progress=lambda done, total: progress("read", done, total))
         for part, part_rows in rows.items()
@@ -203,26 +239,35 @@ def run(
         settings=replace(recipe.training, seed=seed),
         folder=folder,
         report=report,
+        report_to=report_to,
     )
-    finished = load(folder)
-    if finished.space.has_root:
+    if model.space.has_root and distributed.is_main():
         good = {part: examples[part].rows for part in ("calibration", "validation")}
-        measure_bounds(finished, **good, read=read).save(folder)
+        measure_bounds(load(folder), **good, read=read).save(folder)
+    distributed.wait()
     unread = {path: why for each in examples.values() for path, why in each.failed}
     failed |= with_rows(unread, itertools.chain(*rows.values()))
-    write_left_out(folder, failed)
+    if distributed.is_main():
+        write_left_out(folder, failed)
     return Made(result, failed)
 
 
-def _parts(recipe: Recipe, world: Path, progress: Progress) -> tuple[dict[str, list[Row]], dict[str, str]]:
+def _parts(
+    recipe: Recipe, world: Path, progress: Progress
+) -> tuple[dict[str, list[Row]], dict[str, str]]:
     """The rows of each part, none of which is trained on and measured on, and what was left out, and why."""
     failed: dict[str, str] = {}
-    rows = {part: rows_of(getattr(recipe, part), world, progress, failed=failed) for part in PARTS}
+    with distributed.main_first():
+        rows = {part: rows_of(getattr(recipe, part), world, progress, failed=failed) for part in PARTS}
     kept, leaking = apart(rows["train"], rows["validation"] + rows["calibration"])
     if not kept:
         raise DataError(f"no row is left to train on: each shares a picture with other parts. {leaking}")
     failed |= with_rows(leaking, rows["train"])
     return {**rows, "train": kept}, failed
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """The progress of all processes but the main one."""
 
 
 def measure_bounds(

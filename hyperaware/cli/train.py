@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hyperaware.cli.group import BAD_INPUTS
+from hyperaware.cli.group import BAD_INPUTS, BELOW_FLOOR
 from hyperaware.cli.parameters import Json, ModelName, World, world_cache
+from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars, emit, note, screen, table
 
 if TYPE_CHECKING:
+    from hyperaware.data.quadruplet import Row
     from hyperaware.moderation.bounds import Bounds
-    from hyperaware.recipes import Recipe
+    from hyperaware.recipes import Made, Recipe
 
 __all__ = ["bounds", "train"]
 
@@ -32,25 +34,40 @@ Calibration = Annotated[
     typer.Option(metavar="SOURCE", help="Rows of split `calibration`. [default: --data or the recipe's]"),
 ]
 
+RecipeName = Annotated[
+    str,
+    typer.Argument(
+        help="A shipped recipe (`hyperaware list recipes`), a TOML file, or a method (`hyperaware list "
+        "methods`) with its published settings: that needs --base and --data."
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting of the method, or of the loop as training.KEY. May be repeated.",
+    ),
+]
+Trackers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,...",
+        help="Report to tensorboard, wandb, mlflow too; each needs its extra. log.jsonl is always there.",
+    ),
+]
+
 
 def train(
-    recipe: Annotated[
-        str, typer.Argument(help="A shipped recipe (see `hyperaware list recipes`) or a TOML file.")
-    ],
+    recipe: RecipeName,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder.")],
     seed: Annotated[int, typer.Option(help="Seed of the run; the data do not depend on it.")] = 0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a setting of the method, or of the loop as training.KEY. May be repeated.",
-        ),
-    ] = None,
+    set_: Changes = None,
     base: Annotated[str | None, typer.Option(metavar="MODEL", help="Start from another model.")] = None,
     data: Data = None,
     validation: Validation = None,
     calibration: Calibration = None,
+    report_to: Trackers = None,
     world: World = None,
     json: Json = False,
 ) -> None:
@@ -58,13 +75,21 @@ def train(
 
     Interrupted, the same command goes on from the last checkpoint. DIR then holds the model (config.json,
     model.safetensors, tokenizer.json), bounds.json, and log.jsonl with every term of every tenth step. A row
-    that cannot be read is left out, named and counted: the exit code is then 3.
+    that cannot be read is left out, named and counted: the exit code is then 3. Several processes train one
+    model: torchrun --nproc-per-node 2 -m hyperaware.cli train ...
+
+    With --set training.min_safe_recall=0.9 (or min_zero_shot) the run stops where safe retrieval (or
+    zero-shot accuracy) falls below that share of the base model's. The best weights before that are kept, and
+    the exit code is 5.
     """
-    from hyperaware import recipes
+    from hyperaware import distributed, recipes
     from hyperaware.options import parse_assignments
     from hyperaware.training.headline import headline
+    from hyperaware.training.tracking import require_trackers
 
-    chosen = _with_data(recipes.read_recipe(recipe), base, data, validation, calibration)
+    trackers = tuple(name for name in (report_to or "").split(",") if name)
+    require_trackers(trackers)
+    chosen = _chosen(recipe, base, data, validation, calibration)
     chosen = recipes.changed(chosen, parse_assignments(set_ or ()))
     with Bars() as bars:
 
@@ -73,15 +98,27 @@ def train(
             bars(f"train {chosen.name}", done, chosen.training.steps, headline(line))
 
         made = recipes.run(
-            chosen, folder=out, world=world_cache(world), seed=seed, report=report, progress=bars
+            chosen,
+            folder=out,
+            world=world_cache(world),
+            seed=seed,
+            report=report,
+            progress=bars,
+            report_to=trackers,
         )
+    speaks = distributed.is_main()
+    distributed.leave()
+    if speaks:
+        _tell({"model": str(out), "recipe": chosen.name, "seed": seed}, made, json=json)
+
+
+def _tell(what: dict[str, Any], made: "Made", *, json: bool) -> None:
+    """Print how it ended, and end with the exit code that says so."""
     result = made.result
-    document = {
-        "model": str(out),
-        "recipe": chosen.name,
-        "seed": seed,
+    document = what | {
         "steps": result.step,
         "stopped_early": result.stopped_early,
+        "below_floor": result.below_floor,
         "best_step": result.best_step,
         "validation": result.figures,
         "failed": made.failed,
@@ -90,11 +127,34 @@ def train(
         emit(document)
     else:
         table(["on validation", "value"], [[name, f"{value:.3f}"] for name, value in _shown(result.figures)])
-        screen().print(f"\nThe model is in {out}. Next: hyperaware evaluate {out}", soft_wrap=True)
+        folder = what["model"]
+        screen().print(f"\nThe model is in {folder}. Next: hyperaware evaluate {folder}", soft_wrap=True)
     for path, why in made.failed.items():
         note(f"failed: {path}: {why}")
+    if result.below_floor is not None:
+        kept = f"Kept: the weights of step {result.best_step}."
+        note(f"Stopped after step {result.step}: {result.below_floor} {kept}")
+        raise typer.Exit(BELOW_FLOOR)
     if made.failed:
         raise typer.Exit(BAD_INPUTS)
+
+
+def _chosen(
+    name: str, base: str | None, data: str | None, validation: str | None, calibration: str | None
+) -> "Recipe":
+    """The recipe of that name, or of a method, with what the options change."""
+    from hyperaware.methods import METHODS
+    from hyperaware.recipes import of_method, read_recipe
+
+    if name not in METHODS:
+        return _with_data(read_recipe(name), base, data, validation, calibration)
+    validation, calibration = validation or data, calibration or data
+    if base is None or data is None or validation is None or calibration is None:
+        raise ConfigError(
+            f"the method {name!r} by itself needs --base MODEL and --data SOURCE with rows of the splits "
+            "train, validation and calibration (or --validation and --calibration beside it)."
+        )
+    return of_method(name, base=base, train=data, validation=validation, calibration=calibration)
 
 
 def _with_data(
@@ -117,8 +177,8 @@ def _shown(figures: dict[str, Any]) -> list[tuple[str, float]]:
 
 def bounds(
     model: ModelName,
-    calibration: Annotated[Path, typer.Option(metavar="FOLDER", help="Rows that no training has seen.")],
-    validation: Annotated[Path, typer.Option(metavar="FOLDER", help="Rows on which the landing is chosen.")],
+    calibration: Annotated[str, typer.Option(metavar="SOURCE", help="Rows that no training has seen.")],
+    validation: Annotated[str, typer.Option(metavar="SOURCE", help="Rows on which the landing is chosen.")],
     json: Json = False,
 ) -> None:
     """Measure, on your own rows, the bounds that MODEL judges by.
@@ -126,7 +186,8 @@ def bounds(
     They are root distances, and are written to its bounds.json.
 
     The trigger (above which a query is unsafe) and the limit (above which an item is not shown) come from the
-    calibration rows; the landing (where a redirected query goes) is chosen on the validation rows.
+    calibration rows; the landing (where a redirected query goes) is chosen on the validation rows. Of a
+    source with several splits, the rows of that name are taken.
 
     A calibration.json in the folder speaks of the thresholds before. It is no longer valid then, and the
     model judges nothing until `hyperaware calibrate` is run again. That measures trigger and limit itself,
@@ -134,8 +195,6 @@ def bounds(
     """
     from dataclasses import asdict
 
-    from hyperaware.data.folder import read_folder
-    from hyperaware.errors import ConfigError
     from hyperaware.models.pretrained import SHIPPED, load
     from hyperaware.recipes import measure_bounds
 
@@ -148,7 +207,9 @@ def bounds(
     if not loaded.space.has_root:
         raise ConfigError(f"the model {model} lies on a sphere, which has no root: nothing can be measured.")
     measured = measure_bounds(
-        loaded, calibration=read_folder(calibration), validation=read_folder(validation)
+        loaded,
+        calibration=_rows_called("calibration", calibration),
+        validation=_rows_called("validation", validation),
     )
     path = measured.save(model)
     if json:
@@ -156,7 +217,16 @@ def bounds(
     else:
         show_bounds(measured)
         screen().print(f"\nWritten to {path}", soft_wrap=True)
-    _note_calibration(path.parent, measured, data=str(calibration))
+    _note_calibration(path.parent, measured, data=calibration)
+
+
+def _rows_called(split: str, source: str) -> "list[Row]":
+    """All rows of a source; of one that has several splits, those of this split."""
+    from hyperaware.data.sources import scan
+
+    reading = scan(source)
+    rows = reading.whole()
+    return rows if len({row.split for row in rows}) == 1 else reading.of_split(split).rows
 
 
 def _note_calibration(folder: Path, bounds: "Bounds", *, data: str) -> None:
