@@ -5,6 +5,7 @@ run that goes on, or another comparison in the same folder, finds what is there.
 beside it under a key of its own, since measuring is cheap and changes more often.
 """
 
+import functools
 import hashlib
 import json
 import time
@@ -28,7 +29,7 @@ from hyperaware.methods import method_class
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import WEIGHTS, load
 from hyperaware.options import override
-from hyperaware.recipes import Recipe, Slice, changed, read_recipe, run
+from hyperaware.recipes import CROPS, Recipe, Slice, changed, read_recipe, run
 
 __all__ = [
     "Cell",
@@ -51,9 +52,12 @@ MAKING = (
     "media/images.py",
     "models/adapters.py",
     "models/dual_encoder.py",
+    "models/lora_linear.py",
+    "models/pooled.py",
     "models/preprocess.py",
     "models/tokenizer.py",
     "evaluation/boxes.py",
+    "evaluation/crops.py",
     "evaluation/embed.py",
     "evaluation/examples.py",
     "methods",
@@ -211,7 +215,7 @@ def _trained(cell: Cell, progress: Progress) -> dict[str, Any]:
         seed=cell.seed,
         report=report,
         progress=progress,
-        read=read_once,
+        read=functools.partial(_read_for, cell),
     )
     sentence = f"{ended.result.step} steps of {recipe.training.batch_size} rows from {cell.base}"
     return {"made": sentence, "seconds": seconds[-1] if seconds else 0.0, "unread": dict(ended.failed)}
@@ -233,15 +237,24 @@ def _edited(cell: Cell, rows: list[Row], progress: Progress) -> dict[str, Any]:
     return {"made": sentence, "seconds": seconds, "unread": dict(examples.failed)}
 
 
+def _read_for(cell: Cell, rows: list[Row], **options: Any) -> Examples:
+    """`read_once`, with crops that are too many for the memory in one file for all cells."""
+    return read_once(rows, **options | {"cache": cell.folder.parent.parent / CROPS})
+
+
 _KEPT: dict[tuple[str, str], Examples] = {}
 
 
 def read_once(
-    rows: list[Row], *, model: DualEncoder, progress: Callable[[int, int], None] | None = None
+    rows: list[Row],
+    *,
+    model: DualEncoder,
+    progress: Callable[[int, int], None] | None = None,
+    cache: Path | None = None,
 ) -> Examples:
     """The rows as `Examples`, decoded once in this process for all models that read them alike."""
     reading = json.dumps([model.preprocess.config(), model.tokenizer.backend.to_str()], sort_keys=True)
     key = (fingerprint(rows), reading)
     if key not in _KEPT:
-        _KEPT[key] = Examples(rows, model=model, progress=progress)
+        _KEPT[key] = Examples(rows, model=model, progress=progress, cache=cache)
     return _KEPT[key]

@@ -3,16 +3,15 @@
 import hashlib
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from hyperaware.data.quadruplet import Box, Row
 from hyperaware.errors import DataError
+from hyperaware.evaluation.crops import IN_MEMORY, Crops, Seen
 from hyperaware.evaluation.examples import Batch
-from hyperaware.media.images import decode
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["Boxes"]
@@ -21,21 +20,29 @@ __all__ = ["Boxes"]
 class Boxes:
     """A box of each picture of the rows, chosen by the row's id alone: every run sees the same."""
 
-    def __init__(self, rows: Sequence[Row], *, model: DualEncoder) -> None:
-        """Cut the boxes out and tokenise their phrases.
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        *,
+        model: DualEncoder,
+        cache: Path | None = None,
+        in_memory_limit: int = IN_MEMORY,
+    ) -> None:
+        """Cut the boxes out and tokenise their phrases; `cache` and its limit are those of `Examples`.
 
         Raises:
-            DataError: a picture of a row has no box, or one that reaches outside of it.
-            MediaError: a picture cannot be decoded.
+            DataError: a picture of a row has no box, or one that reaches outside of it, or cannot be decoded.
         """
-        self.preprocess = model.preprocess
         self.chosen = [_chosen(row, part) for row in rows for part in ("safe", "unsafe")]
         pictures = [path for row in rows for path in (row.safe_image, row.unsafe_image)]
-        crops = [
-            self.preprocess.crop(_cut(decode(path), box, name=str(path)))
-            for path, box in zip(pictures, self.chosen, strict=True)
-        ]
-        self.crops = torch.from_numpy(np.stack(crops))
+        self.crops = Crops(
+            [Seen(path, box[1:]) for path, box in zip(pictures, self.chosen, strict=True)],
+            preprocess=model.preprocess,
+            cache=cache,
+            in_memory_limit=in_memory_limit,
+        )
+        for path, reason in self.crops.failed.items():
+            raise DataError(f"{path}: {reason}")
         self.ids, self.mask = model.tokenizer([box.phrase for box in self.chosen])
         self.text_labels = torch.tensor([row.unsafe_text_is_unsafe for row in rows])
         self.image_labels = torch.tensor([row.unsafe_image_is_unsafe for row in rows])
@@ -56,7 +63,7 @@ class Boxes:
         return Batch(
             ids=self.ids[both, :longest],
             mask=mask[:, :longest],
-            pixels=self.preprocess.normalise(self.crops[both]),
+            pixels=self.crops.preprocess.normalise(self.crops.take(self.crops.places[both])),
             unsafe_text_is_unsafe=self.text_labels[indices],
             unsafe_image_is_unsafe=self.image_labels[indices],
         )
@@ -70,9 +77,3 @@ def _chosen(row: Row, part: str) -> Box:
             "Give captions.jsonl the key 'boxes', or leave the row out."
         )
     return random.Random(f"{row.id} {part}").choice(boxes)
-
-
-def _cut(image: Image.Image, box: Box, *, name: str) -> Image.Image:
-    if box.right > image.width or box.bottom > image.height:
-        raise DataError(f"{name} has {image.width} x {image.height} pixels, its box {box} reaches outside.")
-    return image.crop((box.left, box.top, box.right, box.bottom))

@@ -1,16 +1,16 @@
-"""Rows as batches of ids and pixels, decoded once and kept as uint8."""
+"""Rows as batches of ids and pixels: captions tokenised and pictures decoded once."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet, Row
-from hyperaware.errors import DataError, MediaError
-from hyperaware.media.images import decode
+from hyperaware.errors import DataError
+from hyperaware.evaluation.crops import IN_MEMORY, Crops, Seen
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["Batch", "Examples"]
@@ -27,6 +27,8 @@ class Batch:
     pixels: Tensor
     unsafe_text_is_unsafe: Tensor
     unsafe_image_is_unsafe: Tensor
+    known: Mapping[str, Tensor] = field(default_factory=dict)
+    """Features by modality, (2n, dim), that are at hand; with those of pictures there are no pixels."""
 
     def quadruplet(self, texts: Tensor, images: Tensor) -> Quadruplet:
         """Points (or features) of the batch, cut into the four parts."""
@@ -44,46 +46,52 @@ class Batch:
 class Examples:
     """The rows that a run trains on. A row with a bad picture is left out and named in `failed`."""
 
-    def __init__(self, rows: Sequence[Row], *, model: DualEncoder, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        *,
+        model: DualEncoder,
+        progress: Progress | None = None,
+        cache: Path | None = None,
+        in_memory_limit: int = IN_MEMORY,
+    ) -> None:
         """Tokenise and decode all rows; `progress(done, total)` is told of pictures.
+
+        With a folder as `cache`, crops of more than `in_memory_limit` bytes go to a file in it, which another
+        run finds again (`evaluation.crops`). The batches are the same.
 
         Raises:
             DataError: no row is left.
         """
-        self.preprocess = model.preprocess
-        self.failed: list[tuple[str, str]] = []
-        crops = self._decode([p for row in rows for p in (row.safe_image, row.unsafe_image)], progress)
-        pairs = list(zip(rows, crops[0::2], crops[1::2], strict=True))
-        good = [(row, safe, unsafe) for row, safe, unsafe in pairs if safe is not None and unsafe is not None]
-        if not good:
+        pictures = [Seen(path) for row in rows for path in (row.safe_image, row.unsafe_image)]
+        self.crops = Crops(
+            pictures,
+            preprocess=model.preprocess,
+            cache=cache,
+            in_memory_limit=in_memory_limit,
+            progress=progress,
+        )
+        self.failed = [(str(path), reason) for path, reason in self.crops.failed.items()]
+        places = self.crops.places.view(-1, 2)
+        good = (places >= 0).all(dim=1)
+        if not good.any():
             raise DataError(f"none of {len(rows)} rows can be used. First failures: {self.failed[:3]}.")
-        self.rows = [row for row, _, _ in good]
-        self.crops = torch.from_numpy(np.stack([crop for _, *both in good for crop in both]))
+        self.device = torch.device("cpu")
+        """Where pixels are made from crops: on a GPU it is faster, and a quarter of the bytes go there."""
+        self.rows = [row for row, is_good in zip(rows, good.tolist(), strict=True) if is_good]
+        self._places = places[good].flatten()
         ids, mask = model.tokenizer([text for row in self.rows for text in (row.safe_text, row.unsafe_text)])
         self.ids, self.mask = ids, mask
-
-    def _decode(self, paths: Sequence, progress: Progress | None) -> list[np.ndarray | None]:
-        def crop(path: object) -> np.ndarray | MediaError:
-            try:
-                return self.preprocess.crop(decode(path))  # type: ignore[arg-type]
-            except MediaError as error:
-                return error
-
-        crops: list[np.ndarray | None] = []
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            for path, result in zip(paths, pool.map(crop, paths), strict=True):
-                if isinstance(result, MediaError):
-                    self.failed.append((str(path), str(result).removeprefix(f"{path}: ")))
-                crops.append(None if isinstance(result, MediaError) else result)
-                if progress is not None:
-                    progress(len(crops), len(paths))
-        return crops
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, indices: Tensor) -> Batch:
-        """The quadruplets at `indices`, texts cut to the longest of the batch."""
+    def batch(self, indices: Tensor, *, known: Mapping[str, Tensor] | None = None) -> Batch:
+        """The quadruplets at `indices`, texts cut to the longest of the batch.
+
+        `known`: features that go with the batch. With those of pictures, no picture is read.
+        """
+        known = known or {}
         both = torch.cat([2 * indices, 2 * indices + 1])
         mask = self.mask[both]
         longest = int(mask.sum(dim=1).max())
@@ -91,10 +99,14 @@ class Examples:
         return Batch(
             ids=self.ids[both, :longest],
             mask=mask[:, :longest],
-            pixels=self.preprocess.normalise(self.crops[both]),
+            pixels=self._pixels(both[:0] if "image" in known else both),
             unsafe_text_is_unsafe=torch.tensor([row.unsafe_text_is_unsafe for row in rows]),
             unsafe_image_is_unsafe=torch.tensor([row.unsafe_image_is_unsafe for row in rows]),
+            known=known,
         )
+
+    def _pixels(self, items: Tensor) -> Tensor:
+        return self.crops.preprocess.normalise(self.crops.take(self._places[items]).to(self.device))
 
     def indices_at_step(
         self, step: int, *, batch_size: int, seed: int, first_epoch: Tensor | None = None

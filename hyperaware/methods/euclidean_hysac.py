@@ -19,7 +19,8 @@ from hyperaware.geometry.space import Euclid, Space
 from hyperaware.losses.contrastive import contrastive
 from hyperaware.losses.entailment import euclidean_entailment
 from hyperaware.methods.hysac import CONTRASTIVE_PAIRS, ENTAILMENT_PAIRS, HySAC
-from hyperaware.methods.start import adapt, starting_alphas
+from hyperaware.methods.start import Trained, adapt, starting_alphas
+from hyperaware.models.adapters import PUBLISHED_TARGETS
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["EuclideanHySAC"]
@@ -53,6 +54,10 @@ class EuclideanHySAC:
     """The adapters are scaled by alpha / rank (HySAC's released code: 1/16)."""
     lora_dropout: float = 0.1
     """Dropout before the adapters (HySAC's released code)."""
+    lora_targets: tuple[str, ...] = PUBLISHED_TARGETS
+    """Layers that get adapters, in both towers; the published code leaves out `q_proj`."""
+    trained: Trained = "both"
+    """Which towers are trained, or adapted; the other keeps its features, as in LiT (arXiv 2111.07991)."""
 
     name = "euclidean-hysac"
     selection = HySAC.selection
@@ -63,7 +68,14 @@ class EuclideanHySAC:
         model.use_euclid(alpha_text=text, alpha_image=image)
         with torch.no_grad():
             model.log_logit_scale.fill_(math.log(self.logit_scale))
-        adapt(model, rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
+        adapt(
+            model,
+            rank=self.lora_rank,
+            alpha=self.lora_alpha,
+            dropout=self.lora_dropout,
+            targets=self.lora_targets,
+            trained=self.trained,
+        )
 
     def terms(self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float) -> dict[str, Tensor]:
         """The seven terms of HySAC by name.

@@ -21,7 +21,8 @@ from hyperaware.geometry.space import Space
 from hyperaware.losses.contrastive import contrastive, one_way
 from hyperaware.losses.entailment import entailment
 from hyperaware.methods.clip import CLIP
-from hyperaware.methods.start import adapt, lift_into_lorentz, require_lorentz
+from hyperaware.methods.start import Trained, adapt, lift_into_lorentz, require_lorentz
+from hyperaware.models.adapters import PUBLISHED_TARGETS
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["HyCoCLIP"]
@@ -70,6 +71,10 @@ class HyCoCLIP:
     """The adapters are scaled by alpha / rank (HySAC's released code: 1/16)."""
     lora_dropout: float = 0.1
     """Dropout before the adapters (HySAC's released code)."""
+    lora_targets: tuple[str, ...] = PUBLISHED_TARGETS
+    """Layers that get adapters, in both towers; the published code leaves out `q_proj`."""
+    trained: Trained = "both"
+    """Which towers are trained, or adapted; the other keeps its features, as in LiT (arXiv 2111.07991)."""
 
     name = "hycoclip"
     selection = CLIP.selection
@@ -85,7 +90,14 @@ class HyCoCLIP:
             start_norm=self.start_norm,
             logit_scale=self.logit_scale,
         )
-        adapt(model, rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
+        adapt(
+            model,
+            rank=self.lora_rank,
+            alpha=self.lora_alpha,
+            dropout=self.lora_dropout,
+            targets=self.lora_targets,
+            trained=self.trained,
+        )
 
     def terms(
         self,

@@ -22,7 +22,8 @@ from hyperaware.geometry.space import Lorentz, Space
 from hyperaware.losses.contrastive import contrastive
 from hyperaware.losses.entailment import entailment
 from hyperaware.losses.radial import radial_order
-from hyperaware.methods.start import adapt, lift_into_lorentz
+from hyperaware.methods.start import Trained, adapt, lift_into_lorentz
+from hyperaware.models.adapters import PUBLISHED_TARGETS
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["HySAC"]
@@ -75,6 +76,10 @@ class HySAC:
     """The adapters are scaled by alpha / rank (released code: 1/16)."""
     lora_dropout: float = 0.1
     """Dropout before the adapters (released code)."""
+    lora_targets: tuple[str, ...] = PUBLISHED_TARGETS
+    """Layers that get adapters, in both towers; the published code leaves out `q_proj`."""
+    trained: Trained = "both"
+    """Which towers are trained, or adapted; the other keeps its features, as in LiT (arXiv 2111.07991)."""
     radial_order: float = 0.0
     """Weight of our radial order term. Not in the paper."""
     radial_margin: tuple[float, float, float] = (0.3, 0.3, 0.3)
@@ -101,7 +106,14 @@ class HySAC:
             start_norm=self.start_norm,
             logit_scale=self.logit_scale,
         )
-        adapt(model, rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
+        adapt(
+            model,
+            rank=self.lora_rank,
+            alpha=self.lora_alpha,
+            dropout=self.lora_dropout,
+            targets=self.lora_targets,
+            trained=self.trained,
+        )
 
     def terms(self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float) -> dict[str, Tensor]:
         """The seven terms of the paper by name, and `radial_order` where it is switched on.

@@ -19,7 +19,8 @@ from hyperaware.geometry.space import Space
 from hyperaware.losses.contrastive import contrastive
 from hyperaware.losses.entailment import entailment
 from hyperaware.methods.clip import CLIP
-from hyperaware.methods.start import adapt, lift_into_lorentz, require_lorentz
+from hyperaware.methods.start import Trained, adapt, lift_into_lorentz, require_lorentz
+from hyperaware.models.adapters import PUBLISHED_TARGETS
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["MERU"]
@@ -55,6 +56,10 @@ class MERU:
     """The adapters are scaled by alpha / rank (HySAC's released code: 1/16)."""
     lora_dropout: float = 0.1
     """Dropout before the adapters (HySAC's released code)."""
+    lora_targets: tuple[str, ...] = PUBLISHED_TARGETS
+    """Layers that get adapters, in both towers; the published code leaves out `q_proj`."""
+    trained: Trained = "both"
+    """Which towers are trained, or adapted; the other keeps its features, as in LiT (arXiv 2111.07991)."""
 
     name = "meru"
     selection = CLIP.selection
@@ -69,7 +74,14 @@ class MERU:
             start_norm=self.start_norm,
             logit_scale=self.logit_scale,
         )
-        adapt(model, rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
+        adapt(
+            model,
+            rank=self.lora_rank,
+            alpha=self.lora_alpha,
+            dropout=self.lora_dropout,
+            targets=self.lora_targets,
+            trained=self.trained,
+        )
 
     def terms(self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float) -> dict[str, Tensor]:
         """`contrastive` over 2n pairs, and `entailment/text>image`.

@@ -21,7 +21,8 @@ from hyperaware.geometry.space import Space
 from hyperaware.losses.contrastive import contrastive
 from hyperaware.losses.cosine import cosine_distance
 from hyperaware.methods.hysac import HySAC
-from hyperaware.methods.start import adapt, stay_on_sphere
+from hyperaware.methods.start import Trained, adapt, stay_on_sphere
+from hyperaware.models.adapters import PUBLISHED_TARGETS
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["SafeCLIP"]
@@ -73,6 +74,10 @@ class SafeCLIP:
     """The adapters are scaled by alpha / rank (released code: 1/16)."""
     lora_dropout: float = 0.1
     """Dropout before the adapters (released code)."""
+    lora_targets: tuple[str, ...] = PUBLISHED_TARGETS
+    """Layers that get adapters, in both towers; the published code leaves out `q_proj`."""
+    trained: Trained = "both"
+    """Which towers are trained, or adapted; the other keeps its features, as in LiT (arXiv 2111.07991)."""
 
     name = "safe-clip"
     selection = HySAC.selection
@@ -86,7 +91,14 @@ class SafeCLIP:
     def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None:
         """Fix the logit scale and add the adapters. `features` (a sample before the lift): not needed."""
         stay_on_sphere(model, logit_scale=self.logit_scale)
-        adapt(model, rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
+        adapt(
+            model,
+            rank=self.lora_rank,
+            alpha=self.lora_alpha,
+            dropout=self.lora_dropout,
+            targets=self.lora_targets,
+            trained=self.trained,
+        )
 
     def terms(
         self,

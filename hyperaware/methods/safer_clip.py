@@ -28,8 +28,9 @@ from hyperaware.losses.relative import relative
 from hyperaware.methods.hysac import HySAC
 from hyperaware.methods.plan import Plan
 from hyperaware.methods.safe_clip import SafeCLIP
-from hyperaware.methods.start import adapt, stay_on_sphere
+from hyperaware.methods.start import Trained, adapt, stay_on_sphere
 from hyperaware.metrics.retrieval import top1
+from hyperaware.models.adapters import PUBLISHED_TARGETS
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["SafeRCLIP", "nearest_safe", "stages_of"]
@@ -79,6 +80,10 @@ class SafeRCLIP:
     """The adapters are scaled by alpha / rank. Not stated in the paper; Safe-CLIP's."""
     lora_dropout: float = 0.1
     """Dropout before the adapters. Not stated in the paper; Safe-CLIP's."""
+    lora_targets: tuple[str, ...] = PUBLISHED_TARGETS
+    """Layers that get adapters, in both towers; the published code leaves out `q_proj`."""
+    trained: Trained = "both"
+    """Which towers are trained, or adapted; the other keeps its features, as in LiT (arXiv 2111.07991)."""
 
     name = "safer-clip"
     selection = HySAC.selection
@@ -93,7 +98,14 @@ class SafeRCLIP:
     def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None:
         """Fix the logit scale and add the adapters. `features` (a sample before the lift): not needed."""
         stay_on_sphere(model, logit_scale=self.logit_scale)
-        adapt(model, rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
+        adapt(
+            model,
+            rank=self.lora_rank,
+            alpha=self.lora_alpha,
+            dropout=self.lora_dropout,
+            targets=self.lora_targets,
+            trained=self.trained,
+        )
 
     def plan(self, reference: Quadruplet) -> Plan:
         """The target and the stage of every training row, from the reference points of all of them.

@@ -11,25 +11,24 @@ sees only the rows whose labels it is about, and the frozen reference E0 is held
 
 Two numbers differ from the other methods as in the paper: the cosine terms are -cos, so that the total may be
 negative, and the contrastive terms add both directions without halving. A term without rows is exactly zero
-and still hangs on the points, so that processes agree on the graph. All terms see the rows of all
-processes.
+and still hangs on the points, so that processes agree on the graph.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet
-from hyperaware.distributed import gather
 from hyperaware.errors import ConfigError
 from hyperaware.geometry.space import Space
 from hyperaware.losses.contrastive import contrastive
 from hyperaware.losses.cosine import cosine_distance
 from hyperaware.methods.hysac import HySAC
-from hyperaware.methods.start import adapt, stay_on_sphere
+from hyperaware.methods.start import Trained, adapt, stay_on_sphere
+from hyperaware.models.adapters import PUBLISHED_TARGETS
 from hyperaware.models.dual_encoder import DualEncoder
 
 __all__ = ["ShieldCLIP"]
@@ -65,6 +64,10 @@ class ShieldCLIP:
     """The adapters are scaled by alpha / rank. Not stated in the paper; Safe-CLIP's."""
     lora_dropout: float = 0.1
     """Dropout before the adapters. Not stated in the paper; Safe-CLIP's."""
+    lora_targets: tuple[str, ...] = PUBLISHED_TARGETS
+    """Layers that get adapters, in both towers; the published code leaves out `q_proj`."""
+    trained: Trained = "both"
+    """Which towers are trained, or adapted; the other keeps its features, as in LiT (arXiv 2111.07991)."""
 
     name = "shield-clip"
     selection = HySAC.selection
@@ -73,7 +76,14 @@ class ShieldCLIP:
     def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None:
         """Fix the logit scale and add the adapters. `features` (a sample before the lift): not needed."""
         stay_on_sphere(model, logit_scale=self.logit_scale)
-        adapt(model, rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
+        adapt(
+            model,
+            rank=self.lora_rank,
+            alpha=self.lora_alpha,
+            dropout=self.lora_dropout,
+            targets=self.lora_targets,
+            trained=self.trained,
+        )
 
     def terms(
         self,
@@ -92,7 +102,6 @@ class ShieldCLIP:
             raise ConfigError(
                 "ShieldCLIP needs the reference points of the batch; give terms(reference=...)."
             )
-        points, reference = _of_all_processes(points), reference.map(gather)
         text, image = _unsafe(points, "text"), _unsafe(points, "image")
         every = torch.ones_like(text)
 
@@ -148,11 +157,3 @@ def _unsafe(points: Quadruplet, modality: str) -> Tensor:
     if labels is None:
         return torch.ones(len(points), dtype=torch.bool, device=points.safe_text.device)
     return labels.to(points.safe_text.device)
-
-
-def _of_all_processes(points: Quadruplet) -> Quadruplet:
-    return replace(
-        points.map(gather),
-        unsafe_text_is_unsafe=gather(_unsafe(points, "text")),
-        unsafe_image_is_unsafe=gather(_unsafe(points, "image")),
-    )

@@ -1,17 +1,19 @@
 """What several methods do to a model before its first step: its space, its scales, what is trained."""
 
 import math
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hyperaware.data.quadruplet import Quadruplet
 from hyperaware.errors import ConfigError
 from hyperaware.geometry.space import Lorentz, Space
 from hyperaware.models.adapters import add_lora
-from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.models.dual_encoder import TOWERS, DualEncoder
+from hyperaware.options import unknown_name
 
-__all__ = ["adapt", "lift_into_lorentz", "require_lorentz", "starting_alphas", "stay_on_sphere"]
+__all__ = ["Trained", "adapt", "lift_into_lorentz", "require_lorentz", "starting_alphas", "stay_on_sphere"]
 
 
 def stay_on_sphere(model: DualEncoder, *, logit_scale: float) -> None:
@@ -73,10 +75,43 @@ def require_lorentz(space: Space) -> Lorentz:
     return space
 
 
-def adapt(model: DualEncoder, *, rank: int | None, alpha: int, dropout: float) -> None:
-    """Freeze the towers and add adapters of `rank`; none: the towers themselves are trained."""
+Trained = Literal["both", "text", "image"]
+"""Which towers a method trains."""
+
+
+def adapt(
+    model: DualEncoder,
+    *,
+    rank: int | None,
+    alpha: int,
+    dropout: float,
+    targets: tuple[str, ...],
+    trained: Trained = "both",
+) -> None:
+    """Freeze the towers and add adapters of `rank` to `targets`; none: the towers themselves are trained.
+
+    `trained`: "text" or "image" leaves the other tower as it is.
+
+    Raises:
+        ConfigError: a target is the name of no layer. Peft passes over such a name where others are found.
+    """
+    towers = tuple(TOWERS) if trained == "both" else (trained,)
     if rank is not None:
-        add_lora(model, rank=rank, alpha=alpha, dropout=dropout)
+        _require_layers(model, targets)
+        add_lora(model, rank=rank, alpha=alpha, dropout=dropout, targets=targets, towers=towers)
+        return
+    for modality in TOWERS.keys() - set(towers):
+        for parameter in model.tower(modality):
+            parameter.requires_grad_(False)
+
+
+def _require_layers(model: DualEncoder, targets: tuple[str, ...]) -> None:
+    layers = {
+        name for name, module in model.clip.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
+    }
+    for target in targets:
+        if not any(f".{name}".endswith(f".{target}") for name in layers):
+            raise unknown_name("layer of the towers", target, {name.rpartition(".")[2] for name in layers})
 
 
 def _mean_norm(*features: Tensor) -> float:

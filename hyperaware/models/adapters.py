@@ -2,8 +2,11 @@
 
 import copy
 import warnings
+from collections.abc import Sequence
 
-from hyperaware.models.dual_encoder import DualEncoder
+from torch import nn
+
+from hyperaware.models.dual_encoder import TOWERS, DualEncoder
 
 __all__ = ["PUBLISHED_TARGETS", "add_lora", "has_lora", "merged"]
 
@@ -18,13 +21,36 @@ def add_lora(
     alpha: int = 1,
     dropout: float = 0.1,
     targets: tuple[str, ...] = PUBLISHED_TARGETS,
+    towers: Sequence[str] = tuple(TOWERS),
 ) -> None:
-    """Freeze the towers and add trainable adapters of `rank` (scale alpha / rank) to `targets`, in place."""
+    """Freeze the towers and add trainable adapters of `rank` (scale alpha / rank) to `targets`, in place.
+
+    `towers`: the modalities whose towers get them; another tower is frozen as it is.
+
+    Within an `nn.MultiheadAttention` (SigLIP pools pictures by one) nothing is adapted: it takes its weights
+    without calling its layers, so that an adapter there would do nothing and get no gradient.
+    """
     from peft import LoraConfig, get_peft_model
 
+    from hyperaware.models.lora_linear import LoraLinear
+
+    excluded = [
+        f"{name}.{inner}"
+        for name, module in model.clip.named_modules()
+        if isinstance(module, nn.MultiheadAttention)
+        for inner, _ in module.named_children()
+    ]
+    for modality in TOWERS.keys() - set(towers):
+        excluded += [name for name, _ in model.clip.named_modules() if name.startswith(TOWERS[modality])]
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none"
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=list(targets),
+        exclude_modules=excluded or None,
+        bias="none",
     )
+    config._register_custom_module({nn.Linear: LoraLinear})  # peft's documented way to give it a layer
     with warnings.catch_warnings():  # peft reads an attribute that transformers has deprecated
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         model.clip = get_peft_model(model.clip, config)

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,12 +15,16 @@ from transformers import CLIPConfig, CLIPModel
 
 from hyperaware.geometry.space import Euclid, Lorentz, Space, Sphere
 from hyperaware.media.images import decode
+from hyperaware.models import pooled
 from hyperaware.models.preprocess import Preprocess
 from hyperaware.models.tokenizer import Tokenizer
 
-__all__ = ["DualEncoder", "Picture"]
+__all__ = ["TOWERS", "DualEncoder", "Picture"]
 
 Picture = str | Path | bytes | Image.Image
+
+TOWERS = {"text": ("text_model.", "text_projection."), "image": ("vision_model.", "visual_projection.")}
+"""How the names of a tower's modules begin, by modality."""
 
 LOG_CURV_RANGE = (math.log(0.1), math.log(10.0))
 LOG_LOGIT_SCALE_RANGE = (math.log(1 / 0.07), math.log(100.0))
@@ -49,6 +54,8 @@ class DualEncoder(nn.Module):
         self.clip: Any = clip  # a CLIPModel, or the same with adapters
         if hasattr(clip, "logit_scale"):
             del clip.logit_scale  # ours stands below; two of them would be one too many
+        if hasattr(clip, "logit_bias"):  # SigLIP's, which no loss here has: a softmax does not see it
+            clip.logit_bias.requires_grad_(False)
         self.tokenizer = tokenizer
         self.preprocess = preprocess
         self.log_logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))
@@ -104,6 +111,12 @@ class DualEncoder(nn.Module):
         """The named scalars beside the towers."""
         yield from self.named_parameters(recurse=False)
 
+    def tower(self, modality: str) -> Iterator[nn.Parameter]:
+        """The parameters of the tower of "text" or "image", with its projection and its adapters."""
+        for name, parameter in self.clip.named_parameters():
+            if name.removeprefix("base_model.model.").startswith(TOWERS[modality]):
+                yield parameter
+
     @torch.no_grad()
     def constrain(self) -> None:
         """Clamp the scalars to their ranges; call after each optimiser step.
@@ -122,10 +135,14 @@ class DualEncoder(nn.Module):
 
     def features_of_tokens(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Projected CLIP features of captions before the lift, (n, dim). Padding at the end needs no mask."""
+        if pooled.is_pooled(self.clip):
+            return pooled.text_features(self.clip, ids)
         return self.clip.get_text_features(input_ids=ids, attention_mask=attention_mask).pooler_output
 
     def features_of_pixels(self, pixels: Tensor) -> Tensor:
         """Projected CLIP features of pictures before the lift, (n, dim)."""
+        if pooled.is_pooled(self.clip):
+            return pooled.image_features(self.clip, pixels)
         return self.clip.get_image_features(pixel_values=pixels).pooler_output
 
     def embed_tokens(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -140,9 +157,21 @@ class DualEncoder(nn.Module):
         features = features.float()
         return self.space.lift(features if log_alpha is None else log_alpha.exp() * features)
 
-    def forward(self, ids: Tensor, attention_mask: Tensor | None, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Points of captions and of pictures: one pass through each tower."""
-        return self.embed_tokens(ids, attention_mask), self.embed_pixels(pixels)
+    def forward(
+        self,
+        ids: Tensor,
+        attention_mask: Tensor | None,
+        pixels: Tensor,
+        *,
+        known: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> tuple[Tensor, Tensor]:
+        """Points of captions and of pictures: one pass through each tower.
+
+        `known`: features by modality ("text", "image") that are at hand. They are only lifted.
+        """
+        texts = known["text"] if "text" in known else self.features_of_tokens(ids, attention_mask)
+        images = known["image"] if "image" in known else self.features_of_pixels(pixels)
+        return self._lift(texts, self.log_alpha_text), self._lift(images, self.log_alpha_image)
 
     # -- from texts and pictures, for use ----------------------------------------------------------------
 

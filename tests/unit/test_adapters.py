@@ -1,15 +1,18 @@
 """Adapters: on the published layers and no others, without effect at the start, and merged without loss."""
 
 import dataclasses
+import functools
 import re
 
 import pytest
 import torch
 from model_samples import CAPTIONS, TINY, random_picture, tiny_model
-from torch import Tensor
+from peft.tuners import lora
+from torch import Tensor, nn
 
 from hyperaware.models.adapters import PUBLISHED_TARGETS, add_lora, has_lora, merged
 from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.models.lora_linear import LoraLinear
 
 PICTURES = [random_picture(seed) for seed in range(3)]
 LAYERS = dataclasses.replace(TINY, text_layers=2, vision_layers=3)
@@ -109,3 +112,50 @@ def test_a_model_without_adapters_is_returned_itself() -> None:
     model = tiny_model()
     assert not has_lora(model)
     assert merged(model) is model
+
+
+# -- our layer against peft's ----------------------------------------------------------------------------
+
+
+def layer_of(model: DualEncoder) -> LoraLinear:
+    layer = model.clip.base_model.model.text_model.encoder.layers[0].mlp.fc1
+    assert type(layer) is LoraLinear
+    return layer
+
+
+@pytest.mark.parametrize("shape", [(6, 16), (2, 3, 16)], ids=["rows", "sequences"])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_the_sum_in_place_is_pefts(shape: tuple[int, ...], dropout: float) -> None:
+    layer = layer_of(adapted(trained=True)).train()
+    layer.lora_dropout["default"] = nn.Dropout(dropout)
+    results = []
+    for forward in (layer.forward, functools.partial(lora.Linear.forward, layer)):
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(1), requires_grad=True)
+        layer.zero_grad()
+        torch.manual_seed(2)
+        y = forward(x)
+        (y**2).sum().backward()
+        results.append((y, x.grad, *(p.grad.clone() for p in layer.parameters() if p.requires_grad)))
+    assert len(results[0]) == 4  # output, input, A and B
+    for ours, pefts in zip(*results, strict=True):
+        torch.testing.assert_close(ours, pefts, rtol=1e-5, atol=1e-5)
+
+
+def test_in_bfloat16_the_result_has_the_type_of_pefts() -> None:
+    layer = layer_of(adapted(trained=True))
+    x = torch.randn(4, 16, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, pefts = layer(x), lora.Linear.forward(layer, x)
+    assert ours.dtype == pefts.dtype == torch.bfloat16
+    torch.testing.assert_close(ours, pefts, rtol=2e-2, atol=2e-2)
+
+
+def test_what_is_no_single_plain_adapter_goes_pefts_way() -> None:
+    model = adapted(trained=True)
+    layer, x = layer_of(model), torch.randn(4, 16, generator=torch.Generator().manual_seed(1))
+    plain, full = layer.base_layer(x), layer(x)
+    assert (full - plain).abs().max() > 1e-2
+    with model.clip.disable_adapter():
+        torch.testing.assert_close(layer(x), plain, rtol=0, atol=0)
+    layer.merge()
+    torch.testing.assert_close(layer(x), full, rtol=1e-5, atol=1e-5)
