@@ -13,9 +13,9 @@ from hyperaware.errors import RecordError
 from hyperaware.records.chain import (
     LONGEST_LINE,
     START,
+    Entry,
     Record,
     break_between,
-    canonical,
     is_whole,
     made,
     record_of,
@@ -35,7 +35,7 @@ LONGEST_FIELDS = LONGEST_LINE - 1024
 class _Batch:
     """What one call of `extend` wants written, and what became of it."""
 
-    def __init__(self, entries: list[tuple[str, dict[str, Any]]]) -> None:
+    def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
         self.written: list[Record] | None = None
         self.failure = ("the write to the audit log was interrupted.", "disk")
@@ -112,7 +112,7 @@ class AuditLog:
 
     def extend(self, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Record]:
         """The records of several events, side by side in the chain, with one fsync; errors as in `append`."""
-        batch = _Batch([(event, self._plain(event, fields)) for event, fields in entries])
+        batch = _Batch([_entry(event, fields) for event, fields in entries])
         with self._turn:
             self._waiting.append(batch)
             self._turn.wait_for(lambda: batch.done or not self._busy)
@@ -139,17 +139,6 @@ class AuditLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _plain(self, event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        plain = checked(event, fields)
-        size = len(canonical(plain))
-        if size > LONGEST_FIELDS:
-            raise RecordError(
-                f"{event}: the fields take {size} bytes, expected at most {LONGEST_FIELDS}. "
-                "Nothing was recorded.",
-                reason="refused",
-            )
-        return plain
 
     # -- writing -----------------------------------------------------------------------------------------
 
@@ -183,20 +172,20 @@ class AuditLog:
 
     def _write(self, batches: list[_Batch]) -> None:
         """Chain the entries and put them on the disk, all in one write."""
-        last, made_of = self._last, []
+        last, lines, made_of = self._last, [], []
         for batch in batches:
             records = []
-            for event, fields in batch.entries:
-                last = made(
+            for entry in batch.entries:
+                last, line = made(
+                    entry,
                     seq=1 if last is None else last.seq + 1,
                     time=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
-                    event=event,
-                    fields=fields,
                     prev=START if last is None else last.hash,
                 )
                 records.append(last)
+                lines.append(line)
             made_of.append((batch, records))
-        data = b"".join(record.line() for _, records in made_of for record in records)
+        data = b"".join(lines)
         self._put(data)
         self._last, self._size = last, self._size + len(data)
         for batch, records in made_of:
@@ -249,8 +238,8 @@ class AuditLog:
         if aside.exists():
             content = aside.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
-            told = _Batch([("torn_tail", {"file": aside.name, "bytes": len(content), "sha256": digest})])
-            self._write([told])
+            told = Entry.of("torn_tail", {"file": aside.name, "bytes": len(content), "sha256": digest})
+            self._write([_Batch([told])])
 
     def _follow(self) -> bytes:
         """Read the segment on from where this object stands; what is left is an unfinished last line."""
@@ -300,3 +289,15 @@ class AuditLog:
             "`hyperaware audit verify`, keep its files as they are, and give a new path to go on.",
             reason="damaged",
         )
+
+
+def _entry(event: str, fields: Mapping[str, Any]) -> Entry:
+    """An entry that may be written, else a RecordError ("refused")."""
+    entry = Entry.of(event, checked(event, fields))
+    if len(entry.json) > LONGEST_FIELDS:
+        raise RecordError(
+            f"{event}: the fields take {len(entry.json)} bytes, expected at most {LONGEST_FIELDS}. "
+            "Nothing was recorded.",
+            reason="refused",
+        )
+    return entry

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hyperaware.errors import RecordError
 from hyperaware.records.disk import exclusive
@@ -50,31 +50,44 @@ class Record:
 
     def document(self) -> dict[str, Any]:
         """The record as the mapping that its line holds."""
-        return {**_signed(self.seq, self.time, self.event, self.fields, self.prev), "hash": self.hash}
-
-    def line(self) -> bytes:
-        """The bytes in the file, with the line's end."""
-        return canonical(self.document()) + b"\n"
+        return dict(vars(self))
 
 
-def canonical(document: Mapping[str, Any]) -> bytes:
-    """The one way to write a mapping as JSON.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def canonical(value: Any) -> bytes:
+    """The one way to write a value as JSON.
 
     >>> canonical({"b": 1.5, "a": "é"})
-    b'{"a":"\\\\u00e9","b":1.5}'
+    b'{"a":"\\u00e9","b":1.5}'
     """
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return text.encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")
 
 
-def made(*, seq: int, time: str, event: str, fields: Mapping[str, Any], prev: str) -> Record:
-    """The record with its hash."""
-    digest = hashlib.sha256(canonical(_signed(seq, time, event, fields, prev))).hexdigest()
-    return Record(seq=seq, time=time, event=event, fields=fields, prev=prev, hash=digest)
+class Entry(NamedTuple):
+    """What is to become a record: an event, its fields, and these as canonical JSON."""
+
+    event: str
+    fields: Mapping[str, Any]
+    json: bytes
+
+    @classmethod
+    def of(cls, event: str, fields: Mapping[str, Any]) -> "Entry":
+        return cls(event, fields, canonical(fields))
 
 
-def _signed(seq: int, time: str, event: str, fields: Mapping[str, Any], prev: str) -> dict[str, Any]:
-    return {"seq": seq, "time": time, "event": event, "fields": fields, "prev": prev}
+def made(entry: Entry, *, seq: int, time: str, prev: str) -> tuple[Record, bytes]:
+    """The record of an entry, and its line.
+
+    The line is put together from JSON that is there already: the fields, by far its longest part, are written
+    and sorted once, not for the hash and for the line again.
+    """
+    before = b'{"event":%b,"fields":%b,' % (canonical(entry.event), entry.json)
+    after = b'"prev":%b,"seq":%d,"time":%b}' % (canonical(prev), seq, canonical(time))
+    digest = hashlib.sha256(before + after).hexdigest()
+    line = b'%b"hash":"%b",%b\n' % (before, digest.encode(), after)
+    return Record(seq=seq, time=time, event=entry.event, fields=entry.fields, prev=prev, hash=digest), line
 
 
 def record_of(line: bytes) -> Record:
@@ -95,10 +108,8 @@ def record_of(line: bytes) -> Record:
     record = Record(**document)
     if not isinstance(record.fields, dict) or type(record.seq) is not int:
         raise ValueError("the line is no record as it was written")
-    digest = made(
-        seq=record.seq, time=record.time, event=record.event, fields=record.fields, prev=record.prev
-    ).hash
-    if digest != record.hash:
+    signed = canonical({key: value for key, value in document.items() if key != "hash"})
+    if hashlib.sha256(signed).hexdigest() != record.hash:
         raise ValueError(f"record {record.seq} was changed: its hash does not fit")
     return record
 

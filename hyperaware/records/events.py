@@ -36,7 +36,8 @@ class Event(NamedTuple):
 
 
 def _matches(pattern: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+    fits = re.compile(pattern).fullmatch
+    return lambda value: isinstance(value, str) and fits(value) is not None
 
 
 def _is_number(value: Any) -> bool:
@@ -140,7 +141,7 @@ def checked(event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     known = EVENTS.get(event, Event({}, more=True))
     plain = {}
     for name, value in fields.items():
-        if name.lower() in CONTENT:
+        if name not in known.fields and name.lower() in CONTENT:
             raise _content(event, name)
         plain[name] = _plain(value, event, name, DEEPEST)
         if name not in known.fields and not known.more:
@@ -157,33 +158,36 @@ def checked(event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any, event: str, name: str, depth: int) -> Any:
     """The value in JSON's own types."""
-    where = f"{event}: {name}"
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _refusal(f"{event}: {name} is {value}, expected a finite number")
+        return float(value)
     if isinstance(value, str):
         if len(value) > LONGEST_SENTENCE:
-            raise _refusal(f"{where} has {len(value)} characters, expected at most {LONGEST_SENTENCE}")
+            raise _refusal(
+                f"{event}: {name} has {len(value)} characters, expected at most {LONGEST_SENTENCE}"
+            )
         if value.lstrip()[:5].lower() == "data:":
             raise _content(event, name)
         return value
     if isinstance(value, int) and abs(value) < 2**63:
         return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise _refusal(f"{where} is {value}, expected a finite number")
-        return float(value)
     if depth and isinstance(value, list | tuple):
         return [_plain(each, event, name, depth - 1) for each in value]
     if depth and isinstance(value, Mapping):
         for key, each in value.items():
             if not isinstance(key, str) or len(key) > LONGEST_ID:
-                raise _refusal(f"{where} has a key {_shown(key)}, expected a name of at most {LONGEST_ID}")
+                raise _refusal(
+                    f"{event}: {name} has a key {_shown(key)}, expected a name of at most {LONGEST_ID}"
+                )
             if key.lower() in CONTENT and not _is_number(each):
                 raise _content(event, f"{name}.{key}")
         return {key: _plain(each, event, f"{name}.{key}", depth - 1) for key, each in value.items()}
     raise _refusal(
-        f"{where} is {_shown(value)}, expected None, a bool, a text, a number (numpy and torch: float(x)), "
-        f"or lists and mappings of them at most {DEEPEST} deep"
+        f"{event}: {name} is {_shown(value)}, expected None, a bool, a text, a number (numpy and torch: "
+        f"float(x)), or lists and mappings of them at most {DEEPEST} deep"
     )
 
 

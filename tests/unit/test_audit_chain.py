@@ -13,7 +13,7 @@ from record_samples import log_of
 
 from hyperaware.errors import RecordError
 from hyperaware.records.audit import AuditLog
-from hyperaware.records.chain import Record, canonical, examine, made, record_of, records, verify
+from hyperaware.records.chain import Entry, Record, canonical, examine, made, record_of, records, verify
 
 RECORDS = 9
 
@@ -137,8 +137,8 @@ def test_a_record_put_in_with_a_fitting_hash_is_found(path: Path) -> None:
 
     def forged(lines: list[bytes]) -> list[bytes]:
         first = json.loads(lines[0])
-        mine = made(seq=2, time=first["time"], event="recovered", fields={}, prev=first["hash"])
-        return [lines[0], mine.line(), *lines[2:]]
+        mine = made(Entry.of("recovered", {}), seq=2, time=first["time"], prev=first["hash"])
+        return [lines[0], mine[1], *lines[2:]]
 
     [problem] = rewritten(path, forged)
     assert problem.startswith("audit.jsonl:3: record 3 does not continue the record before it")
@@ -256,8 +256,8 @@ nested = st.lists(plain, max_size=3) | st.dictionaries(st.text(max_size=5), plai
 @settings(max_examples=40, deadline=None, database=None)
 @given(fields=st.dictionaries(st.text(max_size=9), plain | nested, max_size=5))
 def test_a_line_gives_back_its_record(fields: dict[str, object]) -> None:
-    record = made(seq=7, time="2026-01-01T00:00:00+00:00", event="x", fields=fields, prev="0" * 64)
-    line = record.line()
+    record, line = made(Entry.of("x", fields), seq=7, time="2026-01-01T00:00:00+00:00", prev="0" * 64)
+    assert line == canonical(record.document()) + b"\n"
     assert line.count(b"\n") == 1
     assert line.isascii()
     again = record_of(line)

@@ -114,6 +114,26 @@ def test_an_unfinished_last_line_is_set_aside_and_told(torn: bytes, count: int, 
     assert told.fields["sha256"] == hashlib.sha256(torn).hexdigest()
 
 
+def test_a_write_of_several_records_that_was_cut_anywhere_leaves_whole_ones(path: Path) -> None:
+    """A kill or a power cut within the one write of a batch."""
+    log_of(path, 2)
+    sound = path.read_bytes()
+    with AuditLog(path) as log:
+        log.extend([("decision", decision(request_id=f"lost-{n}")) for n in range(3)])
+    whole = path.read_bytes()
+    for cut in range(len(sound), len(whole), 97):
+        path.write_bytes(whole[:cut])
+        with AuditLog(path) as log:
+            log.append("recovered")
+        assert verify(path) == []
+        found = [record.fields.get("request_id", record.event) for record in records(path)]
+        lost = whole[:cut].count(b"\n") - 2
+        torn = [] if whole[:cut].endswith(b"\n") else ["torn_tail"]
+        assert found == ["req-1", "req-2", *(f"lost-{n}" for n in range(lost)), *torn, "recovered"]
+        for aside in path.parent.glob("*.torn.*"):
+            aside.unlink()
+
+
 def test_clearing_up_may_itself_be_killed_after_each_step(path: Path) -> None:
     aside = path.parent / "audit.jsonl.torn.3"
     log_of(path, 2)
@@ -318,8 +338,10 @@ log = AuditLog(Path(sys.argv[1]), segment_bytes=20_000)
 
 def work(name):
     for number in range(10**9):
-        record = log.append("decision", **decision(request_id=f"{name}-{number}"))
-        os.write(1, f"{record.head} {name}-{number}\\n".encode())
+        names = [f"{name}-{number}-{each}" for each in range(1 + number % 3)]
+        made = log.extend([("decision", decision(request_id=each)) for each in names])
+        told = [f"{record.head} {each}\\n" for record, each in zip(made, names)]
+        os.write(1, "".join(told).encode())
 
 for thread in range(4):
     threading.Thread(target=work, args=(f"{os.getpid()}-{thread}",)).start()
