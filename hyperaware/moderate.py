@@ -4,9 +4,11 @@ It fails closed, item by item: what cannot be decoded, encoded or judged is a `F
 a verdict, and counts as flagged.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from PIL import Image
@@ -23,11 +25,11 @@ from hyperaware.moderation import bounds as bounds_module
 from hyperaware.moderation import calibration as calibration_module
 from hyperaware.moderation.bounds import Bounds
 from hyperaware.moderation.calibration import Calibration
-from hyperaware.moderation.categories import CalibratedScorer, CategoryScore
+from hyperaware.moderation.categories import CalibratedScorer, CategoryScore, probabilities
 from hyperaware.moderation.concepts import Concepts, Scorer
 from hyperaware.moderation.policy import Policy, Verdict
 
-__all__ = ["Failure", "Moderation", "Moderator"]
+__all__ = ["Failure", "Measured", "Moderation", "Moderator"]
 
 
 class Failure(NamedTuple):
@@ -41,9 +43,22 @@ class Failure(NamedTuple):
 class _Reading(NamedTuple):
     """What is measured of one point."""
 
-    root_distance: float | None
-    """None for a model without a root."""
+    score: float | None
+    """Root distance; None for a model without a root."""
+    probability: float | None
     categories: Mapping[str, CategoryScore]
+
+
+class Measured(NamedTuple):
+    """What was measured of one item. It is the same for every role; a verdict depends on the role."""
+
+    modality: Modality
+    score: float | None = None
+    probability: float | None = None
+    categories: Mapping[str, CategoryScore] = MappingProxyType({})
+    windows: int = 1
+    failure: Failure | None = None
+    """Why there is nothing above."""
 
 
 @dataclass(frozen=True)
@@ -171,12 +186,65 @@ class Moderator:
             ConfigError: an unknown role.
         """
         self.policy.role(role)
-        return [*self._texts(list(texts or ()), role), *self._images(list(images or ()), role)]
+        return [self.decided(each, role=role) for each in self.measured(texts, images)]
 
-    def _texts(self, texts: Sequence[str], role: str | None) -> list[Moderation]:
-        pieces = [self.pieces(text) for text in texts]
+    def measured(
+        self, texts: Sequence[str] | None = None, images: Sequence[Picture] | None = None
+    ) -> list[Measured]:
+        """What is measured of each text, then of each picture, in their order; in one pass for each."""
+        return [*self._texts(list(texts or ())), *self._images(list(images or ()))]
+
+    def decided(self, measured: Measured, *, role: str | None = None) -> Moderation:
+        """The moderation of one item by what was measured of it.
+
+        Raises:
+            ConfigError: an unknown role.
+        """
+        modality, score, probability, categories, count, failure = measured
+        if failure is None:
+            try:
+                verdict = self._verdict(measured, role)
+            except SafetyError as error:
+                failure = Failure("unjudged", str(error))
+        if failure is not None:
+            return Moderation(modality, self.fingerprint, windows=count, failure=failure)
+        return Moderation(
+            modality,
+            self.fingerprint,
+            score=score,
+            probability=probability,
+            bound=None if self.bounds is None else self.bounds.trigger[modality],
+            verdict=verdict,
+            categories=categories,
+            windows=count,
+        )
+
+    def _verdict(self, measured: Measured, role: str | None) -> Verdict:
+        if self.bounds is None:
+            return self.policy.unjudged(why=f"the model {self.model.name!r} has no root distances", role=role)
+        return self.policy.judge(
+            measured.score,
+            modality=measured.modality,
+            bounds=self.bounds,
+            role=role,
+            categories=probabilities(measured.categories),
+        )
+
+    def _texts(self, texts: Sequence[str]) -> list[Measured]:
+        pieces = self._pieces(texts)
         flat = [window for each in pieces if not isinstance(each, Failure) for window in each]
-        return self._judged("text", pieces, self.model.encode_text(flat) if flat else None, role)
+        return self._measured("text", pieces, self.model.encode_text(flat) if flat else None)
+
+    def _pieces(self, texts: Sequence[str]) -> list[list[str] | Failure]:
+        """`pieces` of each text. Most are short; that is found out for all at once, and lets other threads go
+        on meanwhile (a single text is tokenised under Python's lock)."""
+        words = [text for text in texts if isinstance(text, str)]
+        tokens = map(len, self.tokenizer.backend.encode_batch_fast(words))
+        fits = [isinstance(text, str) and next(tokens) <= self.tokenizer.context_length for text in texts]
+        return [
+            [text] if short and text.strip() else self.pieces(text)
+            for text, short in zip(texts, fits, strict=True)
+        ]
 
     def pieces(self, text: str) -> list[str] | Failure:
         """The windows that a text is judged in, or why it cannot be."""
@@ -189,7 +257,7 @@ class Moderator:
         except DataError as error:
             return Failure("too_long", str(error))
 
-    def _images(self, images: Sequence[Picture], role: str | None) -> list[Moderation]:
+    def _images(self, images: Sequence[Picture]) -> list[Measured]:
         pieces: list[list[Image.Image] | Failure] = []
         for image in images:
             try:
@@ -197,49 +265,40 @@ class Moderator:
             except MediaError as error:
                 pieces.append(Failure(error.reason, str(error)))
         flat = [picture for each in pieces if not isinstance(each, Failure) for picture in each]
-        return self._judged("image", pieces, self.model.encode_image(flat) if flat else None, role)
+        return self._measured("image", pieces, self.model.encode_image(flat) if flat else None)
 
-    def _judged(
-        self, modality: Modality, pieces: Sequence[list | Failure], points: Tensor | None, role: str | None
-    ) -> list[Moderation]:
-        """One moderation for each item: a failure, or the next `len(piece)` rows of the points."""
-        answers, row = [], 0
+    def _measured(
+        self, modality: Modality, pieces: Sequence[list | Failure], points: Tensor | None
+    ) -> list[Measured]:
+        """What is measured of each item: a failure, or of the next `len(piece)` rows of the points."""
+        found, row = [], 0
         readings = None
         if points is not None:
             with suppress(SafetyError):  # then each item is read by itself, so that only one of them fails
                 readings = self._read(points, modality)
         for piece in pieces:
             if isinstance(piece, Failure):
-                answers.append(Moderation(modality, self.fingerprint, failure=piece))
+                found.append(Measured(modality, failure=piece))
                 continue
             assert points is not None, "a piece was encoded"
             own = slice(row, row + len(piece))
             row += len(piece)
-            read = None if readings is None else readings[own]
-            answers.append(self._judge(points[own], read, modality, role))
-        return answers
+            if readings is not None:
+                found.append(_most_unsafe(readings[own], modality))
+            else:
+                found.append(self._alone(points[own], modality))
+        return found
 
-    def judge(self, points: Tensor, *, modality: Modality, role: str | None = None) -> Moderation:
-        """The moderation of one item from its points, (windows, d): the most unsafe one counts.
-
-        Raises:
-            ConfigError: an unknown role or modality.
-        """
-        return self._judge(points, None, modality, role)
-
-    def _judge(
-        self, points: Tensor, readings: Sequence[_Reading] | None, modality: Modality, role: str | None
-    ) -> Moderation:
+    def _alone(self, points: Tensor, modality: Modality) -> Measured:
+        """What is measured of one item."""
         try:
-            read = self._read(points, modality) if readings is None else readings
-            return self._verdict(read, modality, role)
+            return _most_unsafe(self._read(points, modality), modality)
         except SafetyError as error:
             reason = "unjudged" if bool(points.isfinite().all()) else "not_finite"
-            failure = Failure(reason, str(error))
-            return Moderation(modality, self.fingerprint, windows=len(points), failure=failure)
+            return Measured(modality, windows=len(points), failure=Failure(reason, str(error)))
 
     def _read(self, points: Tensor, modality: Modality) -> list[_Reading]:
-        """Root distance and categories of each point; of many at once in a tenth of the time.
+        """Root distance, probability and categories of each point; of many in little more time than of one.
 
         Raises:
             SafetyError: no point, or one that is not finite.
@@ -248,37 +307,24 @@ class Moderator:
             raise SafetyError("the model gave a point that is not finite: the item cannot be judged.")
         categories = [{}] * len(points) if self.scorer is None else self.scorer.scores(points, modality)
         if self.bounds is None:
-            return [_Reading(None, found) for found in categories]
+            return [_Reading(None, None, found) for found in categories]
         distances = self.space.root_distance(points)
         if not distances.isfinite().all():
             raise SafetyError("a root distance is not finite: the item cannot be judged.")
-        return [_Reading(*pair) for pair in zip(distances.tolist(), categories, strict=True)]
+        scores: list[float] = distances.tolist()
+        known: list[float | None] = [None] * len(scores)
+        if self.calibration is not None:
+            known = [*self.calibration.of(modality).probability.many(scores)]
+        return [_Reading(*found) for found in zip(scores, known, categories, strict=True)]
 
-    def _verdict(self, windows: Sequence[_Reading], modality: Modality, role: str | None) -> Moderation:
-        """The moderation of one item by what was measured of its windows."""
-        names = windows[0].categories
-        categories = {
-            name: max((each.categories[name] for each in windows), key=lambda found: found.score)
-            for name in names
-        }
-        distances = [each.root_distance for each in windows if each.root_distance is not None]
-        if self.bounds is None:
-            why = f"the model {self.model.name!r} has no root distances"
-            verdict = self.policy.unjudged(why=why, role=role)
-            return Moderation(
-                modality, self.fingerprint, verdict=verdict, categories=categories, windows=len(windows)
-            )
-        score = max(distances)
-        known = {name: each.probability for name, each in categories.items() if each.probability is not None}
-        verdict = self.policy.judge(score, modality=modality, bounds=self.bounds, role=role, categories=known)
-        calibration = self.calibration
-        return Moderation(
-            modality,
-            self.fingerprint,
-            score=score,
-            probability=None if calibration is None else calibration.probability(score, modality=modality),
-            bound=self.bounds.trigger[modality],
-            verdict=verdict,
-            categories=categories,
-            windows=len(windows),
-        )
+
+def _most_unsafe(windows: Sequence[_Reading], modality: Modality) -> Measured:
+    """What counts of an item's windows: the largest root distance, and each category's largest score."""
+    if len(windows) == 1:
+        return Measured(modality, *windows[0])
+    score, probability, _ = max(windows, key=lambda each: -math.inf if each.score is None else each.score)
+    categories = {
+        name: max((each.categories[name] for each in windows), key=lambda found: found.score)
+        for name in windows[0].categories
+    }
+    return Measured(modality, score, probability, categories, windows=len(windows))

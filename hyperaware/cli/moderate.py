@@ -121,7 +121,7 @@ def document(moderation: "Moderation") -> dict[str, Any]:
     whole = asdict(moderation)
     whole["failure"] = None if moderation.failure is None else moderation.failure._asdict()
     for name, score in moderation.categories.items():
-        whole["categories"][name]["calibrated"] = score.calibrated
+        whole["categories"][name] = {**score._asdict(), "calibrated": score.calibrated}
     return {**whole, "flagged": moderation.flagged, "margin": moderation.margin}
 
 
@@ -155,7 +155,7 @@ def explain(
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="A picture.")] = None,
     pool: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER|FILE.txt", help="Captions to tell on the way to the root."),
+        typer.Option(metavar="SOURCE|FILE.txt", help="Captions to tell on the way to the root."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw which parts of the picture make it unsafe.")

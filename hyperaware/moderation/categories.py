@@ -1,8 +1,9 @@
 """Categories of points: the score of the concepts' prompts, and its probability where that is calibrated."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,11 +15,10 @@ from hyperaware.moderation.concepts import Scorer
 from hyperaware.moderation.probability import ProbabilityMap
 from hyperaware.options import unknown_name
 
-__all__ = ["CalibratedScorer", "CategoryScore", "require_scores"]
+__all__ = ["CalibratedScorer", "CategoryScore", "probabilities", "require_scores"]
 
 
-@dataclass(frozen=True)
-class CategoryScore:
+class CategoryScore(NamedTuple):
     """One category of one item."""
 
     score: float
@@ -29,6 +29,12 @@ class CategoryScore:
     @property
     def calibrated(self) -> bool:
         return self.probability is not None
+
+
+def probabilities(categories: Mapping[str, CategoryScore]) -> dict[str, float]:
+    """The probability of each category that is calibrated; the others are left out."""
+    found = categories.items()
+    return {name: probability for name, (_, probability) in found if probability is not None}
 
 
 class CalibratedScorer:
@@ -71,10 +77,7 @@ class CalibratedScorer:
 
     def __call__(self, points: Float[Tensor, "n d"], modality: str) -> list[dict[str, float]]:
         """For each point its probabilities; a category that is not calibrated is left out."""
-        return [
-            {name: each.probability for name, each in found.items() if each.probability is not None}
-            for found in self.scores(points, modality)
-        ]
+        return [probabilities(found) for found in self.scores(points, modality)]
 
     def scores(self, points: Float[Tensor, "n d"], modality: str) -> list[dict[str, CategoryScore]]:
         """For each point every category.
@@ -94,8 +97,8 @@ class CalibratedScorer:
     def _scored(self, name: str, scores: list[float], modality: str) -> list[CategoryScore]:
         require_scores(scores)
         found = self._maps[modality].get(name)
-        probabilities = [None] * len(scores) if found is None else found.many(scores)
-        return [CategoryScore(*pair) for pair in zip(scores, probabilities, strict=True)]
+        known = [None] * len(scores) if found is None else found.many(scores)
+        return [CategoryScore(*pair) for pair in zip(scores, known, strict=True)]
 
 
 def require_scores(scores: Sequence[float]) -> None:

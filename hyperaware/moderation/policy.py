@@ -6,7 +6,7 @@ says which actions there are, which of several rules wins, and what happens wher
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +46,8 @@ _OUTCOME = {
     "review": "waits for a review",
     "block": "is blocked",
 }
+_ALLOWED = Clause(action="allow")
+"""What is done where no rule hits."""
 
 
 @dataclass(frozen=True)
@@ -210,26 +212,22 @@ class Policy:
         )
         hits = [finding for finding in findings if finding.hit]
         applied = [finding for finding in hits if not finding.clause.shadow]
-        verdict = Verdict(
-            action="allow",
-            reason=findings[0].why,
+        clause, reason = _ALLOWED, findings[0].why
+        if applied:
+            clause, _, why = max(applied, key=lambda finding: _severity(finding.clause))
+            reason = f"{why}; role {name!r} {_OUTCOME[clause.action]}"
+        return Verdict(
+            action=clause.action,
+            reason=reason,
             score=score,
             bound=bound,
             role=name,
             policy_version=self.version,
-            shadow=most_severe(finding.clause.action for finding in hits if finding.clause.shadow),
-            blurred=any(finding.clause.action == "blur" for finding in applied),
-        )
-        if not applied:
-            return verdict
-        clause, _, why = max(applied, key=lambda finding: _severity(finding.clause))
-        return replace(
-            verdict,
-            action=clause.action,
-            reason=f"{why}; role {name!r} {_OUTCOME[clause.action]}",
             strength=clause.strength if clause.action == "redirect" else 0.0,
             category=clause.category,
             message=clause.message,
+            shadow=most_severe(finding.clause.action for finding in hits if finding.clause.shadow),
+            blurred=any(finding.clause.action == "blur" for finding in applied),
         )
 
     def findings(

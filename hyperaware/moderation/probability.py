@@ -8,6 +8,7 @@ promises 0 or 1: from n rows of a class, nothing rarer than 1 / (n + 2) can be k
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -85,7 +86,12 @@ class ProbabilityMap:
         for score in scores:
             if not _is_number(score):
                 raise SafetyError(f"a score of {score!r} has no probability. Check the model and its input.")
-        return np.interp(scores, self.scores, self.probabilities).tolist()
+        return np.interp(scores, *self._arrays).tolist()
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and probabilities as arrays: made anew, they would cost more than the map itself."""
+        return np.array(self.scores), np.array(self.probabilities)
 
     @classmethod
     def from_document(cls, document: Any) -> "ProbabilityMap":

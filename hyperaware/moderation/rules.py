@@ -17,6 +17,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from hyperaware.errors import ConfigError, SafetyError
@@ -129,7 +130,7 @@ class Rule:
                     f"{' or '.join(map(repr, ITEM_ACTIONS))}."
                 )
 
-    @property
+    @cached_property
     def own(self) -> Clause:
         """What the role itself says of a query above the trigger, as a clause."""
         return Clause(action=self.action, strength=self.strength, message=self.message)
