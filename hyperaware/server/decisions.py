@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hyperaware.errors import RecordError
+from hyperaware.moderate import Moderation
+from hyperaware.moderation.categories import probabilities
 from hyperaware.moderation.policy import Verdict
 from hyperaware.records.audit import AuditLog
 from hyperaware.records.reviews import ReviewQueue
@@ -35,6 +37,19 @@ class Decision:
     categories: Mapping[str, float] = field(default_factory=dict)
     """Probabilities by category."""
     item_id: str | None = None
+
+    @classmethod
+    def of(cls, id: str, moderation: Moderation, content: str | bytes) -> "Decision":
+        """The decision on an input that has a verdict."""
+        assert moderation.verdict is not None, "an input without a verdict is refused, and nothing decided"
+        return cls(
+            id=id,
+            verdict=moderation.verdict,
+            modality=moderation.modality,
+            content=content,
+            probability=moderation.probability,
+            categories=probabilities(moderation.categories),
+        )
 
     @property
     def digest(self) -> str:

@@ -25,6 +25,7 @@ from hyperaware.server.batching import Batcher
 from hyperaware.server.captions import Captions
 from hyperaware.server.decisions import Ledger
 from hyperaware.server.decoding import Decoders
+from hyperaware.server.docket import Docket
 from hyperaware.server.encoder import RemoteEncoder
 from hyperaware.server.fetching import Fetcher
 from hyperaware.server.metrics import Metrics
@@ -114,6 +115,13 @@ class Engine:
             wait=settings.batch_wait_ms / 1000,
             limit=settings.queue_size,
         )
+        most = min(settings.batch_size, settings.queue_size)
+        self.docket = Docket(
+            most=most,
+            limit=settings.queue_size,
+            seconds=settings.request_seconds,
+            behind=lambda: self._batcher.depth,
+        )
         self._parts: Parts | None = None
         self._problem: Reason | None = None
         self._loading = threading.Thread(target=self._load, name="engine", daemon=True)
@@ -127,12 +135,18 @@ class Engine:
         """End the processes, and close the files. Requests are over by now."""
         self._batcher.close()
         self._supervisor.stop()
+        self.docket.close()
         self._loading.join()
         self.decoders.close()
         if self._parts is not None and self._parts.index is not None:
             self._parts.index.searcher.store.close()
         self.reviews.close()
         self._audit.close()
+
+    @property
+    def waiting(self) -> int:
+        """Inputs that wait for the model."""
+        return self.docket.depth + self._batcher.depth
 
     @property
     def parts(self) -> Parts:
@@ -286,7 +300,7 @@ class Engine:
     def _watch(self) -> None:
         self.metrics.watch(
             gauges={
-                "queue_depth": ("Inputs that wait for the model.", lambda: self._batcher.depth),
+                "queue_depth": ("Inputs that wait for the model.", lambda: self.waiting),
                 "reviews_waiting": ("Cases that wait for a person.", lambda: self.reviews.depth()),
                 "ready": ("1 if the server is ready.", lambda: float(not self.reasons())),
                 "model_restarts": (

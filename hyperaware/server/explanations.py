@@ -11,7 +11,7 @@ from hyperaware.server.decisions import Decision
 from hyperaware.server.engine import Engine
 from hyperaware.server.inputs import Input, seen, words
 from hyperaware.server.judging import with_verdict
-from hyperaware.server.moderations import PartSafety
+from hyperaware.server.moderations import PartSafety, safety_of
 from hyperaware.server.shapes import Given, ImageURL, Role, StopShape, Told, Words, with_examples
 
 __all__ = ["router"]
@@ -79,21 +79,9 @@ def explain(body: ExplainRequest, request: Request, engine: TheEngine, caller: M
         found = _explained(engine, given, role, body.cells)
     judged = with_verdict(found.moderation, given.modality)
     id = f"explain-{request.state.request_id.removeprefix('req-')}"
-    engine.parts.ledger.record(
-        [
-            Decision(
-                id=id,
-                verdict=judged.verdict,
-                modality=given.modality,
-                content=given.content,
-                probability=found.moderation.probability,
-                categories=judged.probabilities,
-            )
-        ],
-        reviewable=False,
-    )
+    engine.parts.ledger.record([Decision.of(id, found.moderation, given.content)], reviewable=False)
     return ExplainResponse(
-        safety=PartSafety.of(id, judged),
+        safety=PartSafety(**safety_of(id, judged)),
         margin=found.moderation.margin,
         stops=[StopShape(caption=stop.caption, root_distance=stop.root_distance) for stop in found.stops],
         nearest=[ConceptShape(**concept._asdict()) for concept in found.nearest],

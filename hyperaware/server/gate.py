@@ -1,11 +1,11 @@
 """What every request passes before its body is read: host, key, rate, size; and the answers' headers."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import anyio
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -165,8 +165,9 @@ class Gate:
         async def counted() -> Message:
             nonlocal got, whole
             try:
-                message = await asyncio.wait_for(receive(), None if whole else BODY_SECONDS)
-            except asyncio.TimeoutError:
+                with anyio.fail_after(None if whole else BODY_SECONDS):
+                    message = await receive()
+            except TimeoutError:
                 raise HTTPException(408, "the body came too slowly.") from None
             whole = not message.get("more_body", False)
             got += len(message.get("body", b""))

@@ -1,21 +1,21 @@
 """From the moderator's findings to what routes tell: in their order, and nothing without a verdict."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from hyperaware.moderate import Failure, Moderation, Moderator
+from hyperaware.moderate import Failure, Measured, Moderation, Moderator
+from hyperaware.moderation.categories import probabilities
 from hyperaware.moderation.policy import Verdict
 from hyperaware.server.inputs import Input
 from hyperaware.server.problems import RETRY_SECONDS, Problem
 
-__all__ = ["Judged", "judged", "with_verdict"]
+__all__ = ["Judged", "decided", "judged", "measured", "with_verdict"]
 
 OURS_TO_MEND = ("unjudged", "not_finite")
 """Failures that are not the input's fault."""
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(NamedTuple):
     """One input with its verdict."""
 
     moderation: Moderation
@@ -30,14 +30,24 @@ def judged(moderator: Moderator, inputs: Sequence[Input], *, role: str) -> list[
     Raises:
         Problem: one of them has none. The others are not told either: half an answer looks like a whole one.
     """
+    return decided(moderator, measured(moderator, inputs), role=role)
+
+
+def measured(moderator: Moderator, inputs: Sequence[Input]) -> list[Measured]:
+    """What is measured of each input, whatever request it is of; in one pass for each modality."""
     texts = [each.content for each in inputs if isinstance(each.content, str)]
     crops = [each.crop for each in inputs if each.crop is not None]
-    found = moderator.moderate(texts, crops, role=role)
+    found = moderator.measured(texts, crops)
     by_modality = {"text": iter(found[: len(texts)]), "image": iter(found[len(texts) :])}
-    answers = []
-    for index, each in enumerate(inputs):
-        answers.append(with_verdict(next(by_modality[each.modality]), f"input[{index}]"))
-    return answers
+    return [next(by_modality[each.modality]) for each in inputs]
+
+
+def decided(moderator: Moderator, found: Sequence[Measured], *, role: str) -> list[Judged]:
+    """The inputs of one request with their verdicts; errors as in `judged`."""
+    return [
+        with_verdict(moderator.decided(each, role=role), f"input[{index}]")
+        for index, each in enumerate(found)
+    ]
 
 
 def with_verdict(moderation: Moderation, param: str) -> Judged:
@@ -48,9 +58,7 @@ def with_verdict(moderation: Moderation, param: str) -> Judged:
     """
     if moderation.failure is not None or moderation.verdict is None:
         raise _problem(moderation.failure, param)
-    found = moderation.categories.items()
-    probabilities = {name: each.probability for name, each in found if each.probability is not None}
-    return Judged(moderation, moderation.verdict, probabilities)
+    return Judged(moderation, moderation.verdict, probabilities(moderation.categories))
 
 
 def _problem(failure: Failure | None, param: str) -> Problem:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -39,6 +40,8 @@ class Metrics:
             namespace=NAME,
             registry=self.registry,
         )
+        # The library looks a child up under a lock each time; these two are asked for every input.
+        self._counted, self._scored = cache(self._verdicts.labels), cache(self._scores.labels)
 
     def _counter(self, name: str, about: str, labels: list[str]) -> Counter:
         return Counter(name, about, labels, namespace=NAME, registry=self.registry)
@@ -60,9 +63,9 @@ class Metrics:
         self, *, action: str, category: str | None, modality: str, policy: str, score: float | None
     ) -> None:
         """Count one decision; `category` is that of the rule that decided."""
-        self._verdicts.labels(action, category or "root distance", modality, policy).inc()
+        self._counted(action, category or "root distance", modality, policy).inc()
         if score is not None:
-            self._scores.labels(modality).observe(score)
+            self._scored(modality).observe(score)
 
     def watch(
         self,

@@ -6,18 +6,20 @@ measured stands in `safety`, under our own names.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from hyperaware.moderation.rules import most_severe
 from hyperaware.server.access import Moderating, TheEngine, role_of
 from hyperaware.server.decisions import Decision
 from hyperaware.server.engine import Engine
-from hyperaware.server.inputs import Part, inputs_of
-from hyperaware.server.judging import Judged, judged
+from hyperaware.server.inputs import Input, Part, inputs_of
+from hyperaware.server.judging import Judged, decided, measured
 from hyperaware.server.problems import Problem
 from hyperaware.server.shapes import (
     Action,
@@ -27,11 +29,11 @@ from hyperaware.server.shapes import (
     Told,
     VerdictShape,
     Words,
-    answer,
+    verdict_fields,
     with_examples,
 )
 
-__all__ = ["CATEGORIES", "PartSafety", "router"]
+__all__ = ["CATEGORIES", "ModerationResponse", "PartSafety", "router", "safety_of"]
 
 router = APIRouter(tags=["moderation"])
 
@@ -59,6 +61,8 @@ FLAGGED = 0.5
 """The probability above which a category counts as true. What is done is the policy's, in `safety`."""
 OPENAI_MODELS = ("omni-moderation", "text-moderation")
 """Beginnings of the model names that clients send by habit."""
+CHARACTERS = 128
+"""A text weighs one input for every so many: a long one takes several windows."""
 
 
 class ModerationRequest(Given):
@@ -104,23 +108,6 @@ class PartSafety(Told):
     verdict: VerdictShape
     categories: list[CategoryShape]
 
-    @classmethod
-    def of(cls, id: str, judged: Judged) -> "PartSafety":
-        found = judged.moderation
-        return cls(
-            decision_id=id,
-            modality=found.modality,
-            score=found.score,
-            bound=found.bound,
-            probability=found.probability,
-            windows=found.windows,
-            verdict=VerdictShape.of(judged.verdict),
-            categories=[
-                CategoryShape(name=name, score=each.score, probability=each.probability)
-                for name, each in found.categories.items()
-            ],
-        )
-
 
 class Safety(Told):
     """Our own fields: what OpenAI's shape has no place for."""
@@ -155,65 +142,146 @@ class ModerationResponse(Told):
     results: list[Result]
 
 
+class _Asked(NamedTuple):
+    """What one request asks for, all of it allowed."""
+
+    engine: Engine
+    id: str
+    role: str
+    inputs: list[Input]
+    together: bool
+    """Whether all inputs get one result."""
+
+
 @router.post("/v1/moderations", response_model=ModerationResponse)
-def moderations(body: ModerationRequest, request: Request, engine: TheEngine, caller: Moderating) -> Response:
+async def moderations(
+    body: ModerationRequest, request: Request, engine: TheEngine, caller: Moderating
+) -> Response:
     """Score texts and pictures, and say what the policy does with them. OpenAI's clients work as they are:
     `OpenAI(base_url="http://host:port/v1", api_key=KEY).moderations.create(input="...")`."""
     role, name = role_of(engine, caller, body.role), engine.parts.model.name
     if body.model is not None and body.model != name and not body.model.startswith(OPENAI_MODELS):
         raise Problem(404, "this server has no such model.", code="model_not_found", param="model")
-    inputs = inputs_of(engine, body.input)
+    id = f"modr-{request.state.request_id.removeprefix('req-')}"
+    weight = _weight(body.input)
+    if weight is not None and weight <= engine.docket.most:
+        asked = _asked(engine, id, role, body)
+        content = await engine.docket.done(_answers, asked, weight=weight)
+    else:
+        content = await run_in_threadpool(_alone, engine, id, role, body)
+    return Response(content, media_type="application/json")
+
+
+def _weight(given: Any) -> int | None:
+    """What the texts of a request weigh; None with a part that is no bare text, which takes long to read."""
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts[0], str):
+        return None
+    return sum(1 + len(text) // CHARACTERS for text in texts)
+
+
+def _asked(engine: Engine, id: str, role: str, body: ModerationRequest) -> _Asked:
+    together = isinstance(body.input, list) and not isinstance(body.input[0], str)
+    return _Asked(engine, id, role, inputs_of(engine, body.input), together)
+
+
+def _alone(engine: Engine, id: str, role: str, body: ModerationRequest) -> bytes:
+    """The answer to a request with pictures or long texts, which would keep others waiting."""
+    (answer,) = _answers([_asked(engine, id, role, body)])
+    if isinstance(answer, Problem):
+        raise answer
+    return answer
+
+
+def _answers(requests: Sequence[_Asked]) -> list[bytes | Problem]:
+    """The answer to each request, or why it has none: measured in one pass, recorded in one write."""
+    engine = requests[0].engine
+    moderator = engine.parts.moderator
+    judged: list[list[Judged] | Problem] = []
     with engine.metrics.stage("moderate"):
-        found = judged(engine.parts.moderator, inputs, role=role)
-    response_id = f"modr-{request.state.request_id.removeprefix('req-')}"
-    ids = [f"{response_id}-{index}" for index in range(len(inputs))]
+        found = iter(measured(moderator, [each for asked in requests for each in asked.inputs]))
+        for asked in requests:
+            own = list(islice(found, len(asked.inputs)))
+            try:
+                judged.append(decided(moderator, own, role=asked.role))
+            except Problem as problem:
+                judged.append(problem)
     engine.parts.ledger.record(
         [
-            Decision(
-                id=id,
-                verdict=each.verdict,
-                modality=given.modality,
-                content=given.content,
-                probability=each.moderation.probability,
-                categories=each.probabilities,
-            )
-            for id, given, each in zip(ids, inputs, found, strict=True)
+            Decision.of(f"{asked.id}-{index}", each.moderation, given.content)
+            for asked, parts in zip(requests, judged, strict=True)
+            if not isinstance(parts, Problem)
+            for index, (given, each) in enumerate(zip(asked.inputs, parts, strict=True))
         ]
     )
-    parts = list(zip(ids, found, strict=True))
-    together = isinstance(body.input, list) and not isinstance(body.input[0], str)
-    groups = [parts] if together else [[part] for part in parts]
-    results = [_result(engine, role, group) for group in groups]
-    return answer(ModerationResponse(id=response_id, model=name, results=results))
+    return [
+        parts if isinstance(parts, Problem) else _response(asked, parts)
+        for asked, parts in zip(requests, judged, strict=True)
+    ]
 
 
-def _result(engine: Engine, role: str, parts: Sequence[tuple[str, Judged]]) -> Result:
-    probabilities: dict[str, dict[Modality, float]] = {key: {} for key in CATEGORIES}
+# -- the answer's body -----------------------------------------------------------------------------------
+#
+# Plain mappings, which a test holds to the models above: to make a model of every part, and to have it look
+# at what was made a moment ago, would take longer than to judge it.
+
+_JSON = TypeAdapter(dict[str, Any])
+
+
+def _response(asked: _Asked, judged: Sequence[Judged]) -> bytes:
+    """A `ModerationResponse` as JSON."""
+    parts = [(f"{asked.id}-{index}", each) for index, each in enumerate(judged)]
+    groups = [parts] if asked.together else [[part] for part in parts]
+    results = [_result(asked.engine, asked.role, group) for group in groups]
+    return _JSON.dump_json({"id": asked.id, "model": asked.engine.parts.model.name, "results": results})
+
+
+def _result(engine: Engine, role: str, parts: Sequence[tuple[str, Judged]]) -> dict[str, Any]:
+    """A `Result`."""
+    scores = dict.fromkeys(CATEGORIES, 0.0)
+    applied: dict[str, list[Modality]] = {key: [] for key in CATEGORIES}
     for _, part in parts:
         modality, found = part.moderation.modality, part.probabilities
         for key, modalities in CATEGORIES.items():
             value = found.get(key, found.get(OURS.get(key, key)))
             if value is not None and modality in modalities:
-                probabilities[key][modality] = max(value, probabilities[key].get(modality, 0.0))
-    scores = {key: max(each.values(), default=0.0) for key, each in probabilities.items()}
+                scores[key] = max(value, scores[key])
+                if modality not in applied[key]:
+                    applied[key].append(modality)
     categories = {key: score > FLAGGED for key, score in scores.items()}
     above = any(part.moderation.flagged for _, part in parts)
     action = most_severe(part.verdict.action for _, part in parts)
     assert action is not None, "there is at least one part"
-    return Result(
-        flagged=above or any(categories.values()),
-        categories=categories,
-        category_scores=scores,
-        category_applied_input_types={
-            key: sorted(found, reverse=True) for key, found in probabilities.items()
+    return {
+        "flagged": above or any(categories.values()),
+        "categories": categories,
+        "category_scores": scores,
+        "category_applied_input_types": {key: sorted(each, reverse=True) for key, each in applied.items()},
+        "safety": {
+            "action": action,
+            "role": role,
+            "policy": engine.policy.version,
+            "model": engine.parts.model.name,
+            "fingerprint": engine.parts.moderator.fingerprint,
+            "measured": [key for key, each in applied.items() if each],
+            "parts": [safety_of(id, part) for id, part in parts],
         },
-        safety=Safety(
-            action=action,
-            role=role,
-            policy=engine.policy.version,
-            model=engine.parts.model.name,
-            fingerprint=engine.parts.model.fingerprint,
-            measured=[key for key, found in probabilities.items() if found],
-            parts=[PartSafety.of(id, part) for id, part in parts],
-        ),
-    )
+    }
+
+
+def safety_of(id: str, judged: Judged) -> dict[str, Any]:
+    """The fields of a `PartSafety`."""
+    found = judged.moderation
+    return {
+        "decision_id": id,
+        "modality": found.modality,
+        "score": found.score,
+        "bound": found.bound,
+        "probability": found.probability,
+        "windows": found.windows,
+        "verdict": verdict_fields(judged.verdict),
+        "categories": [
+            {"name": name, "score": each.score, "probability": each.probability}
+            for name, each in found.categories.items()
+        ],
+    }

@@ -21,6 +21,7 @@ __all__ = [
     "VerdictShape",
     "Words",
     "answer",
+    "verdict_fields",
     "with_examples",
 ]
 
@@ -112,19 +113,24 @@ class VerdictShape(Told):
 
     @classmethod
     def of(cls, verdict: Verdict) -> "VerdictShape":
-        return cls(
-            action=verdict.action,
-            reason=verdict.reason,
-            score=verdict.score,
-            bound=verdict.bound,
-            role=verdict.role,
-            policy=verdict.policy_version,
-            strength=verdict.strength,
-            category=verdict.category,
-            message=verdict.message,
-            shadow=verdict.shadow,
-            blurred=verdict.blurred,
-        )
+        return cls(**verdict_fields(verdict))
+
+
+def verdict_fields(verdict: Verdict) -> dict[str, Any]:
+    """The fields of a `VerdictShape`."""
+    return {
+        "action": verdict.action,
+        "reason": verdict.reason,
+        "score": verdict.score,
+        "bound": verdict.bound,
+        "role": verdict.role,
+        "policy": verdict.policy_version,
+        "strength": verdict.strength,
+        "category": verdict.category,
+        "message": verdict.message,
+        "shadow": verdict.shadow,
+        "blurred": verdict.blurred,
+    }
 
 
 class StopShape(Told):

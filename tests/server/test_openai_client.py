@@ -177,9 +177,7 @@ def test_a_full_queue_is_a_rate_limit_that_the_client_waits_for(live: Live) -> N
     os.kill(live.engine._supervisor.pid or 0, signal.SIGSTOP)
     try:
         deadline = time.monotonic() + PATIENCE
-        while (
-            live.engine._batcher.depth < 30
-        ):  # two batches are under way, one is about to be, the next waits
+        while live.engine.waiting < 30:  # some are under way, the next one waits
             assert time.monotonic() < deadline
             waiting.append(threading.Thread(target=ask))
             waiting[-1].start()
