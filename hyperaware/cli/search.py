@@ -181,9 +181,9 @@ def traverse(
 
 def captions(pool: str | Path) -> list[str]:
     """The distinct captions of a source of data, or of a file with one in each line."""
-    path = Path(pool)
     from hyperaware.data.table import SUFFIXES
 
+    path = Path(pool)
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
         texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     else:
