@@ -150,11 +150,16 @@ def of_method(method: str, *, base: str, train: str, validation: str, calibratio
         ConfigError: no such method.
     """
     method_class(method)
-    slices = {
-        part: Slice(split=part, folder=source)
-        for part, source in zip(PARTS, (train, validation, calibration), strict=True)
-    }
-    return Recipe(name=method, method=method, settings={}, training=Settings(), base=base, **slices)
+    return Recipe(
+        name=method,
+        method=method,
+        settings={},
+        training=Settings(),
+        train=Slice(split="train", folder=train),
+        validation=Slice(split="validation", folder=validation),
+        calibration=Slice(split="calibration", folder=calibration),
+        base=base,
+    )
 
 
 def _refuse_unknown(kind: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
@@ -252,9 +257,7 @@ def run(
     return Made(result, failed)
 
 
-def _parts(
-    recipe: Recipe, world: Path, progress: Progress
-) -> tuple[dict[str, list[Row]], dict[str, str]]:
+def _parts(recipe: Recipe, world: Path, progress: Progress) -> tuple[dict[str, list[Row]], dict[str, str]]:
     """The rows of each part, none of which is trained on and measured on, and what was left out, and why."""
     failed: dict[str, str] = {}
     with distributed.main_first():

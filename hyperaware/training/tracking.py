@@ -17,6 +17,7 @@ import shutil
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class Tracking:
         is_new = not self.log_file.is_file()
         self.state = {} if is_new else self._read_state()
         for name in self.names:
-            self._guarded(name, lambda name=name: self._start(name, is_new=is_new))
+            self._guarded(name, partial(self._start, name, is_new=is_new))
         if not is_new:
             for line in self.log_file.read_text().splitlines():
                 self.log(json.loads(line))
@@ -99,7 +100,7 @@ class Tracking:
         ]  # a measurement comes before the step that follows
         for name in list(self.active):
             if place > self.state[name]["told"]:
-                self._guarded(name, lambda name=name: self._tell(name, line, place))
+                self._guarded(name, partial(self._tell, name, line, place))
 
     def _tell(self, name: str, line: Mapping[str, Any], place: list[int]) -> None:
         values = _numbers(line)
