@@ -11,17 +11,17 @@ from PIL import Image
 from torch import Tensor
 
 from hyperaware.errors import ConfigError, SafetyError, StoreError
-from hyperaware.geometry.space import Space, space_from_config
+from hyperaware.geometry.space import space_from_config
 from hyperaware.index.categories import CategoryScorer, categorised, highest
 from hyperaware.index.store import Hit, Item, Modality, Store
 from hyperaware.models.dual_encoder import DualEncoder, Picture
-from hyperaware.models.windows import windows
+from hyperaware.models.windows import most_unsafe, windows
 from hyperaware.moderation.bounds import MODALITIES, Bounds
 from hyperaware.moderation.policy import Action, ItemFilter, Policy, Verdict
 from hyperaware.moderation.redirect import redirect
 from hyperaware.options import unknown_name
 
-__all__ = ["Answer", "Filters", "Found", "Searcher", "Step", "most_unsafe"]
+__all__ = ["Answer", "Filters", "Found", "Searcher", "Step"]
 
 
 class Filters(NamedTuple):
@@ -311,13 +311,6 @@ class Searcher:
         if self.bounds is None:
             raise SafetyError(f"the model {self.model.name!r} has no bounds, so nothing can be judged safe.")
         return self.bounds
-
-
-def most_unsafe(pieces: Tensor, space: Space) -> Tensor:
-    """The point, (1, d), of the window that lies farthest from the root; of the first one without a root."""
-    if not space.has_root:
-        return pieces[:1]
-    return pieces[space.root_distance(pieces).argmax()][None]  # one that is not a number is the farthest
 
 
 def _require_categories(policy: Policy, store: Store, scorer: CategoryScorer | None) -> None:

@@ -4,10 +4,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from torch import Tensor
+
 from hyperaware.errors import DataError
+from hyperaware.geometry.space import Space
 from hyperaware.models.tokenizer import Tokenizer
 
-__all__ = ["MOST", "fits", "windows"]
+__all__ = ["MOST", "fits", "most_unsafe", "windows"]
 
 MOST = 256
 """Windows of one text. A longer one is refused whole: it must not occupy the model without end."""
@@ -40,6 +43,13 @@ def windows(text: str, tokenizer: Tokenizer) -> list[str]:
 def fits(text: str, tokenizer: Tokenizer) -> bool:
     """Whether the text fits the model's context, so that one point stands for all of it."""
     return _length(text, tokenizer) <= tokenizer.context_length
+
+
+def most_unsafe(points: Tensor, space: Space) -> Tensor:
+    """The point, (1, d), of the window that lies farthest from the root; the first one without a root."""
+    if not space.has_root:
+        return points[:1]
+    return points[space.root_distance(points).argmax()][None]  # one that is not a number is the farthest
 
 
 class _Word(NamedTuple):

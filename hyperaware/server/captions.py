@@ -8,8 +8,8 @@ from torch import Tensor
 from hyperaware.errors import DataError
 from hyperaware.explain import Pool
 from hyperaware.index.categories import categorised
-from hyperaware.models.windows import windows
-from hyperaware.search import Searcher, most_unsafe
+from hyperaware.models.windows import most_unsafe, windows
+from hyperaware.search import Searcher
 from hyperaware.server.visible import Visible
 
 __all__ = ["Captions"]

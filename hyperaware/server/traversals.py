@@ -7,10 +7,9 @@ from fastapi import APIRouter, Request
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from hyperaware.models.windows import windows
+from hyperaware.models.windows import most_unsafe, windows
 from hyperaware.moderation.policy import Verdict
 from hyperaware.moderation.redirect import redirect
-from hyperaware.search import most_unsafe
 from hyperaware.server.access import Searching, TheEngine, role_of
 from hyperaware.server.decisions import Decision
 from hyperaware.server.engine import Engine

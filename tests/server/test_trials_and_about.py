@@ -211,7 +211,7 @@ def test_the_count_follows_the_index(model: DualEncoder, own_index: Path, tmp_pa
         (None, None, None),
         ("no front matter", None, "no front matter"),
         (
-            "---\nlicense: mit\n---\n# Mine\n\nMade in /home/me/models\n\n---\n",
+            "---\nlicense: mit\n---\n# Mine\n\nMade in /srv/me/models\n\n---\n",
             "mit",
             "# Mine\n\nMade in [path]",
         ),
