@@ -53,7 +53,7 @@ def prepared(method: Any, examples: Examples) -> tuple[DualEncoder, Inputs]:
     model = tiny_model()
     inputs = Inputs(method, model=model, train=examples)
     torch.manual_seed(0)
-    method.prepare(model, features=random_points(6, model.dim))
+    method.prepare(model, features=random_points(6, model.dim).map(Tensor.detach))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:  # zeros at the start, by which the other half has no gradient

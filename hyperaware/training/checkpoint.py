@@ -15,7 +15,21 @@ from hyperaware.files import whole
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.training.random_state import RandomState
 
-__all__ = ["read_checkpoint", "read_state", "write_checkpoint"]
+__all__ = ["read_checkpoint", "read_state", "refuse_other_run", "write_checkpoint"]
+
+FREE_TO_CHANGE = (
+    "steps",
+    "patience",
+    "min_safe_recall",
+    "min_zero_shot",
+    "guard_patience",
+    "log_every",
+    "checkpoint_every",
+    "chunk_size",
+    "gradient_checkpointing",
+    "compile",
+)
+"""Settings that a resumed run may have changed; any other makes it another run."""
 
 
 def write_checkpoint(
@@ -62,6 +76,25 @@ def read_state(path: Path) -> dict[str, Any]:
             "has a random state of its own there, or choose another folder to start afresh."
         )
     return state
+
+
+def refuse_other_run(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Compare the run that a checkpoint was written by with the one that would go on from it.
+
+    Raises:
+        TrainingError: they differ in more than `FREE_TO_CHANGE`.
+    """
+    free = {f"training.{name}" for name in FREE_TO_CHANGE}
+    other = [
+        f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
+        for name in sorted({*before, *now} - free)
+        if before.get(name) != now.get(name)
+    ]
+    if other:
+        raise TrainingError(
+            f"{path} belongs to another run: {'; '.join(other)}. "
+            "Choose another --out, or delete this folder to start afresh."
+        )
 
 
 def read_checkpoint(path: Path, *, model: DualEncoder, optimizer: Optimizer) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from hyperaware.errors import TrainingError
 from hyperaware.evaluation.examples import Examples
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import save
-from hyperaware.training.checkpoint import read_checkpoint, read_state, write_checkpoint
+from hyperaware.training.checkpoint import read_checkpoint, read_state, refuse_other_run, write_checkpoint
 from hyperaware.training.compute import set_up_towers
 from hyperaware.training.frozen import with_known_features
 from hyperaware.training.gradients import Gradients, embed_together
@@ -36,19 +36,6 @@ __all__ = ["Method", "Result", "fit"]
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 SAMPLE = 512
-FREE_TO_CHANGE = (
-    "steps",
-    "patience",
-    "min_safe_recall",
-    "min_zero_shot",
-    "guard_patience",
-    "log_every",
-    "checkpoint_every",
-    "chunk_size",
-    "gradient_checkpointing",
-    "compile",
-)
-"""Settings that a resumed run may have changed; any other makes it another run."""
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -331,26 +318,13 @@ class _Run:
                 (self.folder / LOG).unlink(missing_ok=True)
             return
         state = read_state(path)
-        self._refuse_other_run(path, state.get("run", {}))
+        refuse_other_run(path, state.get("run", {}), self.identity)
         self.best = read_checkpoint(path, model=self.model, optimizer=self.optimizer)
         self.result = Result(**state["result"])
         self.result.stopped_early = self._is_out_of_patience()  # the patience may be another by now
         self.result.below_floor = self._below_floor()  # and so may the floors
         if distributed.is_main():
             self._cut_log()
-
-    def _refuse_other_run(self, path: Path, run: dict[str, Any]) -> None:
-        free = {f"training.{name}" for name in FREE_TO_CHANGE}
-        other = [
-            f"{name} was {run.get(name)!r} and is {self.identity.get(name)!r}"
-            for name in sorted({*run, *self.identity} - free)
-            if run.get(name) != self.identity.get(name)
-        ]
-        if other:
-            raise TrainingError(
-                f"{path} belongs to another run: {'; '.join(other)}. "
-                "Choose another --out, or delete this folder to start afresh."
-            )
 
     def _cut_log(self) -> None:
         """Drop lines after the checkpoint, whole or torn: those steps are done again."""

@@ -3,18 +3,19 @@
 import copy
 import dataclasses
 import json
-from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from model_samples import CLASSES, random_rows, tiny_model
+from gradient_samples import rows_with_boxes
+from model_samples import CLASSES, tiny_model
 from safetensors.torch import load_file
 from torch import Tensor
+from training_samples import interrupted
 
-from hyperaware.data.quadruplet import Box, Quadruplet, Row
+from hyperaware.data.quadruplet import Box, Quadruplet
 from hyperaware.errors import TrainingError
 from hyperaware.evaluation.embed import embed
 from hyperaware.evaluation.examples import Examples
@@ -33,21 +34,6 @@ SETTINGS = Settings(steps=6, batch_size=4, evaluate_every=2, log_every=1, weight
 ADAPTED = {"lora_rank": 2, "lora_dropout": 0.5, "learning_rate": 1e-2}
 WHOLE = {"lora_rank": None, "learning_rate": 1e-2}
 METHODS: dict[str, Any] = {cls.name: cls for cls in (SafeCLIP, SafeRCLIP, ShieldCLIP, MERU, HyCoCLIP)}
-
-
-def rows_with_boxes(folder: Path, count: int) -> list[Row]:
-    """Random rows with two boxes in each picture, and every mixture of labels."""
-    boxes = (Box("a red ball", 0, 0, 8, 8), Box("an axe", 4, 8, 16, 16))
-    return [
-        dataclasses.replace(
-            row,
-            safe_boxes=boxes,
-            unsafe_boxes=boxes[::-1],
-            unsafe_text_is_unsafe=index % 2 == 0,
-            unsafe_image_is_unsafe=index % 3 > 0,
-        )
-        for index, row in enumerate(random_rows(folder, count))
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -213,19 +199,6 @@ def test_boxes_are_embedded_by_the_model_in_training(
 
 
 # -- exact resume ------------------------------------------------------------------------------------------
-
-
-def interrupted(function: Callable[..., Any], *, call: int) -> Callable[..., Any]:
-    """`function` until its n-th call, which ends in a KeyboardInterrupt after its work is done."""
-    calls = iter(range(1, call + 1))
-
-    def until(*args: Any, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
-        if next(calls, call) == call:
-            raise KeyboardInterrupt
-        return result
-
-    return until
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,7 +1,6 @@
 """Two processes train as one does with the whole batch, decide together, and resume to the bit."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from model_samples import CLASSES, tiny_model
 from process_samples import PROCESSES, in_two_processes
 from safetensors.torch import load_file
 from torch import Tensor
+from training_samples import ADAPTED, FULL, SETTINGS, interrupted, lines
 
 from hyperaware import distributed
 from hyperaware.errors import ConfigError, TrainingError
@@ -28,9 +28,6 @@ from hyperaware.training.settings import Settings
 
 ROWS = torch.tensor([7, 0, 3, 9, 4, 1, 8])
 """Four for the first process, three for the second."""
-SETTINGS = Settings(steps=6, batch_size=4, evaluate_every=2, log_every=1, schedule="cosine", warmup_steps=2)
-FULL = HySAC(lora_rank=None, start_norm=0.5, learning_rate=1e-2)
-ADAPTED = dataclasses.replace(FULL, lora_rank=2, lora_dropout=0.5)
 
 
 def all_gradients(examples: Examples) -> dict[str, dict[str, Tensor]]:
@@ -44,19 +41,6 @@ def all_gradients(examples: Examples) -> dict[str, dict[str, Tensor]]:
 
 def run(examples: Examples, folder: Path, *, method: Any = FULL, settings: Settings = SETTINGS) -> Result:
     return fit(tiny_model(), method, train=examples, validation=examples, settings=settings, folder=folder)
-
-
-def interrupted(function: Callable[..., Any], *, call: int) -> Callable[..., Any]:
-    """`function` until its n-th call, which ends in a KeyboardInterrupt after its work is done."""
-    calls = iter(range(1, call + 1))
-
-    def until(*args: Any, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
-        if next(calls, call) == call:
-            raise KeyboardInterrupt
-        return result
-
-    return until
 
 
 class Broken(HySAC):
@@ -123,12 +107,6 @@ def found(folder: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def examples(folder: Path) -> Examples:
     return Examples(rows_with_boxes(folder / "rows", 10), model=tiny_model())
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    """The log without its clock."""
-    read = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in read]
 
 
 @pytest.mark.parametrize("name", VARIANTS)
