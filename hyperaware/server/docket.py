@@ -22,7 +22,7 @@ __all__ = ["Docket"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-CLERKS = 4
+CLERKS = 6
 EAGER = 2
 """Clerks who take what there is; while so many are busy, the others wait for a full batch."""
 
