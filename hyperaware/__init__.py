@@ -26,6 +26,7 @@ __all__ = [
     "errors",
     "evaluation",
     "explain",
+    "export",
     "files",
     "geometry",
     "index",

@@ -32,9 +32,11 @@ class Hub:
 
 
 @contextmanager
-def hub_of(repositories: dict[str, Path]) -> Iterator[Hub]:
-    """A running hub on a free port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+def hub_of(
+    repositories: dict[str, Path], *, handler: type[BaseHTTPRequestHandler] | None = None
+) -> Iterator[Hub]:
+    """A running hub on a free port of this machine; with `handler` it answers more than it does here."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler or Handler)
     hub = Hub(f"http://127.0.0.1:{server.server_port}", repositories)
     server.hub = hub  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -47,7 +49,7 @@ def hub_of(repositories: dict[str, Path]) -> Iterator[Hub]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args: Any) -> None:

@@ -12,6 +12,7 @@ from hyperaware.cli import (
     demo,
     edit,
     evaluate,
+    export,
     index,
     keys,
     listing,
@@ -106,6 +107,15 @@ app.command(
     )
 )(models.download)
 app.add_typer(models.app, name="import")
+app.command(
+    epilog=example(
+        "hyperaware export world --format clip --out my-clip",
+        "hyperaware export world-hysac-ordered --format onnx --out my-onnx",
+    )
+)(export.export)
+app.command(epilog=example("hyperaware push runs/mine hf:my-name/my-model --dry-run --out my-model"))(
+    export.push
+)
 app.command("list", epilog=example("hyperaware list models"))(listing.show)
 
 

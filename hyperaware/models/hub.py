@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from hyperaware.errors import ConfigError, ModelError
 from hyperaware.media.images import IMAGE_SUFFIXES
-from hyperaware.models.licences import UNKNOWN, known, non_commercial
+from hyperaware.models.licences import OTHER, UNKNOWN, known, non_commercial
 
 __all__ = [
     "PREFIX",
@@ -26,6 +26,7 @@ __all__ = [
     "cached",
     "cached_data",
     "cached_models",
+    "explained",
     "fetch",
     "licences_file",
     "listing",
@@ -39,6 +40,7 @@ SETTINGS = (
     *("README.md", "config.json", "preprocessor_config.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt"),
     "spiece.model",
+    *("bounds.json", "calibration.json"),  # of our own
 )
 WEIGHTS = (
     *("model.safetensors", "model.safetensors.index.json"),
@@ -179,7 +181,7 @@ def listing(name: HubName, *, settings_only: bool = False) -> Listing:
     """
     from huggingface_hub import HfApi
 
-    with _explained(name):
+    with explained(name):
         info: Any = HfApi().repo_info(
             name.repo, repo_type=name.kind, revision=name.revision, files_metadata=True
         )
@@ -193,8 +195,9 @@ def listing(name: HubName, *, settings_only: bool = False) -> Listing:
         )
         for path in _wanted(name, list(there), settings_only)
     )
-    card = getattr(info, "card_data", None)
-    stated = str((card.get("license") if card is not None else None) or UNKNOWN).lower()
+    card: Any = getattr(info, "card_data", None) or {}
+    said = card.get("license")
+    stated = str((card.get("license_name") if said == OTHER else said) or UNKNOWN).lower()
     row = known().get(name.repo)
     table = UNKNOWN if row is None else row.licence
     licence = stated if table == UNKNOWN or (non_commercial(stated) and not non_commercial(table)) else table
@@ -239,7 +242,7 @@ def fetch(wanted: Listing, *, progress: Progress = lambda what, done, total: Non
     folder: Path | None = None
     for index, file in enumerate(wanted.files):
         progress(file.name, index, len(wanted.files))
-        with _explained(wanted.name):
+        with explained(wanted.name):
             path = Path(
                 hf_hub_download(
                     wanted.name.repo,
@@ -272,7 +275,7 @@ def _verify(path: Path, file: File) -> None:
 
 
 @contextmanager
-def _explained(name: HubName) -> Iterator[None]:
+def explained(name: HubName) -> Iterator[None]:
     """Turns what the Hub's client raises into what to do."""
     from huggingface_hub import constants, errors
 

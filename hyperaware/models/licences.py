@@ -22,6 +22,7 @@ else:
     import tomli as tomllib
 
 __all__ = [
+    "OTHER",
     "UNKNOWN",
     "Known",
     "known",
@@ -33,8 +34,10 @@ __all__ = [
 ]
 
 UNKNOWN = "unknown"
+OTHER = "other"
+"""On the Hub: the name stands in `license_name`."""
 LINE = re.compile(r"^\s*license(?:_name)?:\s*[\"']?([\w.+-]+)", re.MULTILINE)
-RESTRICTED = re.compile(r"(?:^|[-_.])(?:nc|noncommercial|research)(?:[-_.]|$)|non-commercial")
+RESTRICTED = re.compile(r"(?:^|[-_.])(?:nc|noncommercial|research|amlr)(?:[-_.]|$)|non-commercial")
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,11 @@ def stated(readme: str) -> str:
     'cc-by-nc-4.0'
     >>> stated("# A model")
     'unknown'
+    >>> stated("---\\nlicense: other\\nlicense_name: apple-amlr-research\\n---\\n")
+    'apple-amlr-research'
     """
-    found = LINE.search(readme)
-    return found[1].lower() if found else UNKNOWN
+    names = [name.lower() for name in LINE.findall(readme)]
+    return next((name for name in names if name != OTHER), names[0] if names else UNKNOWN)
 
 
 def licence_of(name: str, folder: Path | None) -> str:

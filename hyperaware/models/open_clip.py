@@ -22,7 +22,17 @@ from hyperaware.models.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
 from hyperaware.models.squash import Squash
 from hyperaware.options import unknown_name
 
-__all__ = ["ARCHS", "Arch", "architecture", "layers_of", "read_open_clip", "residual_blocks"]
+__all__ = [
+    "ARCHS",
+    "CONFIG",
+    "IN_BLOCK",
+    "RENAMED",
+    "Arch",
+    "architecture",
+    "layers_of",
+    "read_open_clip",
+    "residual_blocks",
+]
 
 CONFIG = "open_clip_config.json"
 QUICK = "-quickgelu"

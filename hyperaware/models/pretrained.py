@@ -27,6 +27,7 @@ from hyperaware.models.hysac_checkpoint import read_hysac, remarks_on_curv
 from hyperaware.models.licences import licence_of
 from hyperaware.models.obtain import base_of, find
 from hyperaware.models.published import load_transformers, origin, read_hub_folder
+from hyperaware.models.single_file import SUFFIX, unpack
 from hyperaware.models.squash import preprocess_from_config
 from hyperaware.models.tokenizer import Tokenizer
 from hyperaware.moderation.published_bounds import read_published_bounds, remarks_on_bounds
@@ -62,6 +63,7 @@ def load(
 ) -> DualEncoder:
     """A model, ready for use: one of `SHIPPED`, a folder (ours or transformers'), `hf:ORG/NAME[@REVISION]`.
 
+    Or a file of `hyperaware export --format safetensors`, which is unpacked into the store at its first use.
     Nothing is fetched unless `download` is set: a Hub model must be on this machine (`hyperaware download`).
 
     Args:
@@ -81,6 +83,8 @@ def load(
     if hub_name is not None:
         return _load_from_hub(hub_name, download=download, accepted=accept_license)
     folder = Path(name)
+    if folder.suffix == SUFFIX and folder.is_file():
+        return load_folder(unpack(folder))
     if not folder.is_dir():
         raise unknown_name("model (shipped, a folder, or hf:ORG/NAME)", str(name), SHIPPED)
     return load_transformers(folder) if is_transformers_folder(folder) else load_folder(folder)
@@ -89,7 +93,7 @@ def load(
 def _load_from_hub(name: HubName, *, download: bool, accepted: str | None) -> DualEncoder:
     found = find(name, download=download, accepted=accepted)
     if not (found / HYSAC).is_file():
-        return read_hub_folder(name, found)
+        return read_hub_folder(name, found) if is_transformers_folder(found) else load_folder(found)
     converted = store() / f"{name.repo.replace('/', '--')}-{found.name}"
     if not (converted / "bounds.json").is_file():  # written last
         import_hysac(

@@ -35,6 +35,11 @@ class Tokenizer:
         backend.no_truncation()
         backend.encode_special_tokens = True  # "<|endoftext|>" written in a caption is text and hides nothing
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of a copy or an unpickled one: the backend forgets this on the way."""
+        self.__dict__.update(state)
+        self.backend.encode_special_tokens = True
+
     @classmethod
     def from_pretrained(cls, folder: Path, *, context_length: int, eos_id: int, pad_id: int) -> "Tokenizer":
         """The tokenizer of a model folder.

@@ -1,5 +1,7 @@
 """Captions to ids: CLIP's tokens, no matter how the batch is padded or what the caption holds."""
 
+import copy
+import pickle
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,12 @@ def test_a_folder_without_a_tokenizer_is_named(content: str | None, tmp_path: Pa
     with pytest.raises(ModelError, match="tokenizer") as caught:
         Tokenizer.from_pretrained(tmp_path, context_length=12, eos_id=END, pad_id=PAD)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_copy_takes_markers_in_a_caption_for_text_too() -> None:
+    """A model is copied when its adapters are merged; the library's own copy would end the text there."""
+    tokenizer = train_tokenizer(["a rabbit"], vocab_size=160, context_length=12)
+    texts = ["a <|endoftext|> rabbit"]
+    for copied in (copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))):
+        assert torch.equal(copied(texts)[0], tokenizer(texts)[0])
+        assert (copied(texts)[0] == tokenizer.eos_id).sum() == 1
