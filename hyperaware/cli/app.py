@@ -47,6 +47,7 @@ app.command(
     epilog=example(
         "hyperaware train world-hysac-ordered --out runs/mine --seed 1 --set training.steps=800",
         "hyperaware train world-hysac --out runs/mine --base runs/my-clip --data my-data",
+        "hyperaware train hysac --out runs/mine --base hf:openai/clip-vit-base-patch32 --data my-data",
     )
 )(train.train)
 app.command(
