@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -231,20 +232,19 @@ class Moderator:
         )
 
     def _texts(self, texts: Sequence[str]) -> list[Measured]:
-        pieces = self._pieces(texts)
-        flat = [window for each in pieces if not isinstance(each, Failure) for window in each]
-        return self._measured("text", pieces, self.model.encode_text(flat) if flat else None)
-
-    def _pieces(self, texts: Sequence[str]) -> list[list[str] | Failure]:
-        """`pieces` of each text. Most are short; that is found out for all at once, and lets other threads go
-        on meanwhile (a single text is tokenised under Python's lock)."""
-        words = [text for text in texts if isinstance(text, str)]
-        tokens = map(len, self.tokenizer.backend.encode_batch_fast(words))
-        fits = [isinstance(text, str) and next(tokens) <= self.tokenizer.context_length for text in texts]
-        return [
-            [text] if short and text.strip() else self.pieces(text)
-            for text, short in zip(texts, fits, strict=True)
-        ]
+        """Most texts fit the context: all are encoded as they are, and in windows those that do not."""
+        whole = [index for index, text in enumerate(texts) if isinstance(text, str) and text.strip()]
+        if not whole:
+            return self._measured("text", [self.pieces(text) for text in texts], None)
+        points, fit = self.model.encode_fitting([texts[index] for index in whole])
+        fits = {index for index, short in zip(whole, fit, strict=True) if short}
+        pieces = [[text] if index in fits else self.pieces(text) for index, text in enumerate(texts)]
+        judged = [(index, each) for index, each in enumerate(pieces) if not isinstance(each, Failure)]
+        if windows := [window for index, each in judged if index not in fits for window in each]:
+            short, cut = iter(points), iter(self.model.encode_text(windows))
+            rows = [next(short if index in fits else cut) for index, each in judged for _ in each]
+            points = torch.stack(rows)
+        return self._measured("text", pieces, points)
 
     def pieces(self, text: str) -> list[str] | Failure:
         """The windows that a text is judged in, or why it cannot be."""

@@ -185,6 +185,22 @@ class DualEncoder(nn.Module):
 
         return self._encode(texts, embed, batch_size)
 
+    def encode_fitting(self, texts: Sequence[str], *, batch_size: int = 256) -> tuple[Tensor, list[bool]]:
+        """Points of the texts that fit the context, (k, dim) float32 on the CPU, and of each whether it does.
+
+        For texts that must not be cut: `models.windows` has pieces of the others.
+        """
+        rows = self.tokenizer.rows(texts)
+        fit = [len(row) <= self.tokenizer.context_length for row in rows]
+
+        def embed(part: Sequence[list[int]]) -> Tensor:
+            ids, mask = self.tokenizer.padded(part)
+            return self.embed_tokens(ids.to(self.device), mask.to(self.device))
+
+        return self._encode(
+            [row for row, fits in zip(rows, fit, strict=True) if fits], embed, batch_size
+        ), fit
+
     def encode_image(self, images: Picture | Sequence[Picture], *, batch_size: int = 64) -> Tensor:
         """Points of pictures on the CPU, (n, dim) float32. One picture gives n = 1.
 

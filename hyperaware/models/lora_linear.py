@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from peft.tuners import lora
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["LoraLinear"]
 
@@ -24,7 +24,8 @@ class LoraLinear(lora.Linear):
             return super().forward(x, *args, **kwargs)
         (name,) = self.active_adapters
         result = self.base_layer(x)
-        down, up = self.lora_A[name], self.lora_B[name].weight
+        down: nn.Linear = self.lora_A[name]
+        up: Tensor = self.lora_B[name].weight
         if not torch.is_autocast_enabled(x.device.type):
             x = self._cast_input_dtype(x, down.weight.dtype)
         low = down(self.lora_dropout[name](x)).to(result.dtype)

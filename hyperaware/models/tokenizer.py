@@ -67,7 +67,14 @@ class Tokenizer:
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Ids and attention mask, both (n, longest) int64; longer captions are cut and keep the end token."""
-        rows = [self._cut(encoding.ids) for encoding in self.backend.encode_batch(list(texts))]
+        return self.padded([self._cut(row) for row in self.rows(texts)])
+
+    def rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, start and end included, however many there are."""
+        return [encoding.ids for encoding in self.backend.encode_batch_fast(list(texts))]
+
+    def padded(self, rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+        """Ids and attention mask, both (n, longest) int64."""
         width = max(len(row) for row in rows)
         ids = torch.full((len(rows), width), self.pad_id)
         mask = torch.zeros_like(ids)

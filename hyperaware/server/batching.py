@@ -6,29 +6,39 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FuturesTimeout
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from hyperaware.server.supervisor import Supervisor, WorkerDown
 from hyperaware.server.wire import Message
 
-__all__ = ["Batch", "Batcher", "Job", "Kind", "QueueFull"]
+__all__ = ["Answer", "Batch", "Batcher", "Job", "Kind", "QueueFull"]
 
-Kind = Literal["text", "image"]
+Kind = Literal["text", "fitting", "image"]
+"""Texts, cut to the context; texts that must not be cut; pictures."""
 
 
 class QueueFull(Exception):
     """As many inputs wait as may wait."""
 
 
+class Answer(NamedTuple):
+    """What the model says of the inputs of a job."""
+
+    points: np.ndarray
+    """(k, d) float32, of the inputs that fit the model's context."""
+    fit: list[bool]
+    """Of each input, whether it does: always, where it may be cut."""
+
+
 class Job:
-    """The inputs of one request: texts, or crops (size, size, 3) uint8; and the points to come."""
+    """The inputs of one request: texts, or crops (size, size, 3) uint8; and the answer to come."""
 
     def __init__(self, kind: Kind, inputs: Sequence[Any]) -> None:
         self.kind: Kind = kind
         self.inputs = inputs
-        self.points: Future[np.ndarray] = Future()
+        self.answer: Future[Answer] = Future()
         self.since = time.monotonic()
 
     def __len__(self) -> int:
@@ -43,30 +53,32 @@ class Batch:
 
     def message(self) -> tuple[dict[str, Any], bytes]:
         inputs = [each for job in self.jobs for each in job.inputs]
-        if self.jobs[0].kind == "text":
-            return {"do": "text", "texts": inputs}, b""
+        if self.jobs[0].kind != "image":
+            return {"do": self.jobs[0].kind, "texts": inputs}, b""
         crops = np.stack(inputs)
         return {"do": "image", "count": len(crops), "size": crops.shape[1]}, crops.tobytes()
 
     def answered(self, message: Message) -> None:
-        """Hand each job its points. An answer that is not one finite point for each input fails them all."""
-        expected = sum(map(len, self.jobs))
+        """Hand each job its answer. One without a finite point for each input that fits fails them all."""
+        inputs = sum(map(len, self.jobs))
         try:
             points = np.frombuffer(message.body, dtype="<f4").reshape(message.head["shape"])
+            fit = [True] * inputs if self.jobs[0].kind != "fitting" else list(map(bool, message.head["fit"]))
         except (KeyError, ValueError):  # it said {"error": ...}
             self.failed(WorkerDown("the model could not encode the inputs"))
             return
-        if len(points) != expected or not np.isfinite(points).all():
+        if len(fit) != inputs or len(points) != sum(fit) or not np.isfinite(points).all():
             self.failed(WorkerDown("the model gave no finite point for each input"))
             return
-        start = 0
+        first = row = 0
         for job in self.jobs:
-            job.points.set_result(points[start : start + len(job)])
-            start += len(job)
+            own = fit[first : first + len(job)]
+            job.answer.set_result(Answer(points[row : row + sum(own)], own))
+            first, row = first + len(job), row + sum(own)
 
     def failed(self, error: Exception) -> None:
         for job in self.jobs:
-            job.points.set_exception(error)
+            job.answer.set_exception(error)
 
 
 class Batcher:
@@ -83,7 +95,7 @@ class Batcher:
     def __init__(self, supervisor: Supervisor, *, size: int, wait: float, limit: int) -> None:
         self._supervisor, self._size, self._wait = supervisor, size, wait
         self.limit = limit
-        self._queues: dict[Kind, deque[Job]] = {"text": deque(), "image": deque()}
+        self._queues: dict[Kind, deque[Job]] = {kind: deque() for kind in get_args(Kind)}
         self._waiting = 0
         self._changed = threading.Condition()
         self._closed = False
@@ -95,8 +107,8 @@ class Batcher:
         """Inputs that wait."""
         return self._waiting
 
-    def points(self, kind: Kind, inputs: Sequence[Any], *, seconds: float) -> np.ndarray:
-        """The points of texts or crops, (n, d) float32; waits for them.
+    def answer(self, kind: Kind, inputs: Sequence[Any], *, seconds: float) -> Answer:
+        """The points of texts or crops, and which of them fit; waits for them.
 
         Raises:
             QueueFull: too many inputs wait.
@@ -115,12 +127,15 @@ class Batcher:
             self._changed.notify()
         end = time.monotonic() + seconds
         try:
-            return np.concatenate([job.points.result(timeout=max(0, end - time.monotonic())) for job in jobs])
+            answers = [job.answer.result(timeout=max(0, end - time.monotonic())) for job in jobs]
         except FuturesTimeout as error:
             raise WorkerDown(f"the model gave no answer within {seconds:g} s") from error
         finally:
             for job in jobs:
-                job.points.cancel()
+                job.answer.cancel()
+        return Answer(
+            np.concatenate([each.points for each in answers]), [fits for each in answers for fits in each.fit]
+        )
 
     def close(self) -> None:
         """Take no more, and let go of what still waits."""
@@ -169,4 +184,4 @@ class Batcher:
 
 def _wanted(jobs: list[Job]) -> list[Job]:
     """Those whose caller still waits."""
-    return [job for job in jobs if job.points.set_running_or_notify_cancel()]
+    return [job for job in jobs if job.answer.set_running_or_notify_cancel()]

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from tokenizers import Tokenizer as BackendTokenizer
@@ -13,7 +14,7 @@ from torch import Tensor
 from hyperaware.geometry.space import space_from_config
 from hyperaware.models.squash import preprocess_from_config
 from hyperaware.models.tokenizer import Tokenizer
-from hyperaware.server.batching import Batcher, Kind
+from hyperaware.server.batching import Answer, Batcher, Kind
 
 __all__ = ["RemoteEncoder"]
 
@@ -50,16 +51,25 @@ class RemoteEncoder:
         """Points of texts, (n, dim) float32; `WorkerDown` or `QueueFull` where there are none."""
         return self._points("text", [texts] if isinstance(texts, str) else list(texts), batch_size)
 
+    def encode_fitting(self, texts: Sequence[str], *, batch_size: int = 256) -> tuple[Tensor, list[bool]]:
+        """Points of those texts that fit the context, and of each whether it does."""
+        answer = self._answer("fitting", list(texts), batch_size)
+        return torch.from_numpy(answer.points), answer.fit
+
     def encode_image(self, images: Image.Image | Sequence[Image.Image], *, batch_size: int = 256) -> Tensor:
         """Points of decoded RGB pictures; files are for `Decoders`, never for this process."""
         images = [images] if isinstance(images, Image.Image) else list(images)
         return self._points("image", [self.preprocess.crop(image) for image in images], batch_size)
 
     def _points(self, kind: Kind, inputs: list[Any], batch_size: int) -> Tensor:
+        return torch.from_numpy(self._answer(kind, inputs, batch_size).points)
+
+    def _answer(self, kind: Kind, inputs: list[Any], batch_size: int) -> Answer:
         most = min(batch_size, self._batcher.limit)
-        with self._stage(f"encode {kind}"):
+        with self._stage(f"encode {'image' if kind == 'image' else 'text'}"):
             parts = [
-                self._batcher.points(kind, inputs[start : start + most], seconds=self._seconds)
+                self._batcher.answer(kind, inputs[start : start + most], seconds=self._seconds)
                 for start in range(0, len(inputs), most)
             ]
-        return torch.cat([torch.from_numpy(part.copy()) for part in parts] or [torch.empty(0, self.dim)])
+        points = [np.empty((0, self.dim), np.float32), *(part.points for part in parts)]
+        return Answer(np.concatenate(points), [fits for part in parts for fits in part.fit])

@@ -5,6 +5,7 @@ What it is told, and what it answers (see `wire`):
     (start)                                      {"state": "imported"}
     {"do": "load", "model", "threads"}           {"state": "loaded", "name", "fingerprint", "space", ...}
     {"do": "text", "texts": [...]}               {"shape": [n, d]} and float32 points
+    {"do": "fitting", "texts": [...]}            {"shape": [k, d], "fit": [1, 0, ...]}, points of what fits
     {"do": "image", "count", "size"} and pixels  {"shape": [n, d]} and float32 points
 
 What cannot be done is answered by {"error": sentence}; the process stays.
@@ -78,10 +79,14 @@ def _encoded(model: "DualEncoder", message: Message) -> tuple[dict[str, Any], by
     import numpy as np
     from PIL import Image
 
+    told: dict[str, Any] = {}
     if message.head["do"] == "text":
         points = model.encode_text(message.head["texts"])
+    elif message.head["do"] == "fitting":
+        points, fit = model.encode_fitting(message.head["texts"])
+        told["fit"] = list(map(int, fit))
     else:
         count, size = message.head["count"], message.head["size"]
         crops = np.frombuffer(message.body, dtype=np.uint8).reshape(count, size, size, 3)
         points = model.encode_image([Image.fromarray(crop) for crop in crops])
-    return {"shape": list(points.shape)}, points.numpy().astype("<f4").tobytes()
+    return told | {"shape": list(points.shape)}, points.numpy().astype("<f4").tobytes()

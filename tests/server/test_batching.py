@@ -43,12 +43,12 @@ def test_concurrent_requests_share_a_batch_and_each_gets_its_own_points() -> Non
     supervisor = Unsent()
     batcher = Batcher(supervisor, size=5, wait=30, limit=100)  # goes when it is full, not before
     with ThreadPoolExecutor(3) as pool:
-        asked = [pool.submit(batcher.points, "text", ["x"] * n, seconds=60) for n in (1, 2, 2)]
+        asked = [pool.submit(batcher.answer, "text", ["x"] * n, seconds=60) for n in (1, 2, 2)]
         supervisor.arrived.acquire()
         (batch,) = supervisor.sent
         assert sorted(map(len, batch.jobs)) == [1, 2, 2]
         points_of(batch)
-        places = [future.result()[:, 0].tolist() for future in asked]
+        places = [future.result().points[:, 0].tolist() for future in asked]
     assert sorted(place for each in places for place in each) == [0, 1, 2, 3, 4]
     assert all(np.diff(each).tolist() == [1.0] * (len(each) - 1) for each in places)
     batcher.close()
@@ -59,11 +59,11 @@ def test_a_batch_that_is_not_full_goes_after_the_wait() -> None:
     batcher = Batcher(supervisor, size=100, wait=0.05, limit=100)
     with ThreadPoolExecutor(1) as pool:
         start = time.monotonic()
-        asked = pool.submit(batcher.points, "text", ["x"], seconds=60)
+        asked = pool.submit(batcher.answer, "text", ["x"], seconds=60)
         supervisor.arrived.acquire()
         assert time.monotonic() - start >= 0.05
         points_of(supervisor.sent[0])
-        assert asked.result().shape == (1, 2)
+        assert asked.result().points.shape == (1, 2)
     batcher.close()
 
 
@@ -73,14 +73,14 @@ def test_texts_and_pictures_go_in_batches_of_their_own_and_long_requests_in_seve
     crop = np.zeros((2, 2, 3), dtype=np.uint8)
     with ThreadPoolExecutor(2) as pool:
         asked = [
-            pool.submit(batcher.points, *each, seconds=60)
+            pool.submit(batcher.answer, *each, seconds=60)
             for each in (("text", ["x"] * 9), ("image", [crop]))
         ]
         for _ in range(4):  # 9 texts make three batches
             supervisor.arrived.acquire()
         for batch in supervisor.sent:
             points_of(batch)
-        assert [len(future.result()) for future in asked] == [9, 1]
+        assert [len(future.result().points) for future in asked] == [9, 1]
     assert [each.message()[0]["do"] for each in supervisor.sent].count("text") == 3
     assert max(sum(map(len, batch.jobs)) for batch in supervisor.sent) == 4
     batcher.close()
@@ -90,22 +90,22 @@ def test_what_does_not_fit_into_the_queue_is_refused_at_once() -> None:
     supervisor = Unsent()
     batcher = Batcher(supervisor, size=100, wait=30, limit=3)
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(batcher.points, "text", ["x"] * 3, seconds=60)
+        asked = pool.submit(batcher.answer, "text", ["x"] * 3, seconds=60)
         while batcher.depth < 3:
             time.sleep(0.001)
         with pytest.raises(QueueFull, match="3 inputs wait for the model; at most 3 may"):
-            batcher.points("text", ["y"], seconds=60)
+            batcher.answer("text", ["y"], seconds=60)
         batcher.close()
         with pytest.raises(WorkerDown, match="stopping"):
             asked.result()
     with pytest.raises(WorkerDown, match="stopping"):
-        batcher.points("text", ["z"], seconds=60)
+        batcher.answer("text", ["z"], seconds=60)
 
 
 def test_nobody_waits_longer_than_they_said() -> None:
     batcher = Batcher(Unsent(), size=100, wait=30, limit=3)
     with pytest.raises(WorkerDown, match=r"no answer within 0.05 s"):
-        batcher.points("text", ["x"], seconds=0.05)
+        batcher.answer("text", ["x"], seconds=0.05)
     batcher.close()
 
 
@@ -123,19 +123,36 @@ def test_an_answer_that_is_no_finite_point_for_each_input_is_none(message: Messa
     Batch(jobs).answered(message)
     for job in jobs:
         with pytest.raises(WorkerDown):
-            job.points.result(timeout=0)
+            job.answer.result(timeout=0)
+
+
+def test_texts_that_do_not_fit_have_no_point_and_the_others_keep_theirs() -> None:
+    jobs = [Job("fitting", ["a", "long"]), Job("fitting", ["long"]), Job("fitting", ["b", "c"])]
+    points = np.arange(6, dtype="<f4").reshape(3, 2)
+    Batch(jobs).answered(Message({"shape": [3, 2], "fit": [1, 0, 0, 1, 1]}, points.tobytes()))
+    answers = [job.answer.result(timeout=0) for job in jobs]
+    assert [each.fit for each in answers] == [[True, False], [False], [True, True]]
+    assert [each.points.tolist() for each in answers] == [[[0, 1]], [], [[2, 3], [4, 5]]]
+
+
+@pytest.mark.parametrize("told", [{}, {"fit": [1]}, {"fit": [1, 0]}])
+def test_an_answer_that_does_not_say_what_fits_is_none(told: dict[str, list[int]]) -> None:
+    job = Job("fitting", ["a", "b"])
+    Batch([job]).answered(Message({"shape": [2, 2], **told}, np.zeros(4, "<f4").tobytes()))
+    with pytest.raises(WorkerDown):
+        job.answer.result(timeout=0)
 
 
 def test_points_come_from_the_process_of_the_model(fake_workers: Workers) -> None:
     supervisor = fake_workers(spare=False)
     batcher = Batcher(supervisor, size=8, wait=0.0, limit=100)
-    assert batcher.points("text", ["four", "x"], seconds=60).tolist() == [[4, 0], [1, 0]]
+    assert batcher.answer("text", ["four", "x"], seconds=60).points.tolist() == [[4, 0], [1, 0]]
     crops = [np.full((3, 3, 3), value, dtype=np.uint8) for value in (7, 9)]
-    assert batcher.points("image", crops, seconds=60).tolist() == [[7, 1], [9, 1]]
+    assert batcher.answer("image", crops, seconds=60).points.tolist() == [[7, 1], [9, 1]]
     for word in ("fail", "nan"):
         with pytest.raises(WorkerDown):
-            batcher.points("text", [word], seconds=60)
-    assert batcher.points("text", ["well"], seconds=60).tolist() == [[4, 0]]
+            batcher.answer("text", [word], seconds=60)
+    assert batcher.answer("text", ["well"], seconds=60).points.tolist() == [[4, 0]]
     batcher.close()
 
 
@@ -145,7 +162,7 @@ def test_a_killed_process_fails_what_it_had_and_is_replaced(fake_workers: Worker
     batcher = Batcher(supervisor, size=8, wait=0.0, limit=100)
     first = supervisor.pid
     with pytest.raises(WorkerDown, match="has died"):
-        batcher.points("text", ["die"], seconds=60)
+        batcher.answer("text", ["die"], seconds=60)
     assert answers_again(batcher) == [[2.0, 0.0]]
     assert supervisor.pid != first
     second = supervisor.pid
@@ -162,7 +179,7 @@ def test_a_process_that_hangs_is_killed(fake_workers: Workers) -> None:
     supervisor = fake_workers(spare=False, seconds=0.2)
     batcher = Batcher(supervisor, size=8, wait=0.0, limit=100)
     with pytest.raises(WorkerDown, match="has died"):
-        batcher.points("text", ["hang"], seconds=60)
+        batcher.answer("text", ["hang"], seconds=60)
     assert answers_again(batcher) == [[2.0, 0.0]]
     batcher.close()
 
@@ -196,7 +213,7 @@ def answers_again(batcher: Batcher) -> list[list[float]]:
     deadline = time.monotonic() + 60
     while True:
         try:
-            return batcher.points("text", ["ok"], seconds=60).tolist()
+            return batcher.answer("text", ["ok"], seconds=60).points.tolist()
         except WorkerDown:
             assert time.monotonic() < deadline, "the model did not come back within a minute"
             time.sleep(0.01)

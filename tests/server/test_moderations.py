@@ -72,12 +72,19 @@ def ask(client: TestClient, body: dict[str, Any]) -> Answer:
 
 
 def without_ids(document: Any) -> Any:
-    """An answer without what differs from request to request: ids, and the last bits of products."""
-    if isinstance(document, float):
-        return round(document, 9)
+    """An answer without what differs from request to request."""
     if isinstance(document, dict):
         return {key: without_ids(each) for key, each in document.items() if key not in ("id", "decision_id")}
     return [without_ids(each) for each in document] if isinstance(document, list | tuple) else document
+
+
+def near(document: Any) -> Any:
+    """What is equal to an answer but for the last bits of products, which depend on the batch."""
+    if isinstance(document, dict):
+        return {key: near(each) for key, each in document.items()}
+    if isinstance(document, float):
+        return pytest.approx(document, abs=1e-5)
+    return [near(each) for each in document] if isinstance(document, list) else document
 
 
 def told(answers: list[Answer]) -> list[str]:
@@ -101,7 +108,7 @@ def test_at_the_same_time_each_is_answered_as_alone_and_recorded_once(
     before = len(recorded(engine))
     with ThreadPoolExecutor(16) as pool:
         together = list(pool.map(lambda body: ask(client, body), bodies * 3))
-    assert without_ids(together) == without_ids(alone * 3)
+    assert without_ids(together) == near(without_ids(alone * 3))
     new = recorded(engine)[before:]
     assert len(new) == len(set(new)) == 3 * before
     assert set(new) == set(told(together))
@@ -127,11 +134,11 @@ def test_a_group_is_one_pass_and_one_write_and_each_is_answered_as_alone(
     bodies = [{"input": row.unsafe_text} for row in rows] + [{"input": [row.safe_text for row in rows]}]
     alone = [moderations._answers([asked])[0] for asked in group_of(engine, bodies)]
     calls: list[str] = []
-    counted(monkeypatch, engine.parts.model, "encode_text", calls)
+    counted(monkeypatch, engine.parts.model, "encode_fitting", calls)
     counted(monkeypatch, engine._audit, "extend", calls)
     together = moderations._answers(group_of(engine, bodies))
-    assert [parsed(answer) for answer in together] == [parsed(answer) for answer in alone]
-    assert calls == ["encode_text", "extend"]
+    assert [parsed(answer) for answer in together] == near([parsed(answer) for answer in alone])
+    assert calls == ["encode_fitting", "extend"]
 
 
 def test_one_that_cannot_be_judged_keeps_no_other_from_its_answer(engine: Engine, rows: list[Row]) -> None:

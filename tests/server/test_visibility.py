@@ -40,6 +40,7 @@ from torch import Tensor
 from hyperaware.catalogue import FILE_NAME
 from hyperaware.index.sqlite import SQLiteStore
 from hyperaware.index.store import Item, item_id
+from hyperaware.models.windows import fits
 from hyperaware.moderation.categories import CategoryScore
 from hyperaware.moderation.policy import Policy
 from hyperaware.server.captions import Captions
@@ -66,6 +67,10 @@ class HashedPoints:
 
     def encode_text(self, texts: str | Sequence[str], **_: Any) -> Tensor:
         return self._points([text.encode() for text in ([texts] if isinstance(texts, str) else texts)])
+
+    def encode_fitting(self, texts: Sequence[str]) -> tuple[Tensor, list[bool]]:
+        fit = [fits(text, self.tokenizer) for text in texts]
+        return self.encode_text([text for text, short in zip(texts, fit, strict=True) if short]), fit
 
     def encode_image(self, images: Image.Image | Sequence[Image.Image], **_: Any) -> Tensor:
         images = [images] if isinstance(images, Image.Image) else images

@@ -137,6 +137,15 @@ def test_points_do_not_depend_on_the_batch(batch_size: int, model: DualEncoder) 
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-6)
 
 
+def test_what_must_not_be_cut_has_a_point_only_if_it_fits(model: DualEncoder) -> None:
+    room = model.tokenizer.context_length
+    texts = ["a fox", "fox " * room, "a red fox", "bear " * room]
+    points, fit = model.encode_fitting(texts, batch_size=1)
+    assert fit == [True, False, True, False]
+    assert torch.equal(points, model.encode_text([texts[0], texts[2]], batch_size=1))
+    assert model.encode_fitting(texts[1:2])[0].shape == (0, model.dim)
+
+
 def test_one_input_gives_one_row(model: DualEncoder, tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     PICTURES[0].save(path)

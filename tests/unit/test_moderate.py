@@ -142,14 +142,14 @@ def test_a_point_that_is_not_finite_is_a_failure_of_its_item_only(
     broken: float, model: DualEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = moderator_of(model)
-    right = model.encode_text
+    right = model.encode_fitting
 
-    def wrong(texts: list[str]) -> Tensor:
-        points = right(texts)
+    def wrong(texts: list[str]) -> tuple[Tensor, list[bool]]:
+        points, fit = right(texts)
         points[1, 0] = broken
-        return points
+        return points, fit
 
-    monkeypatch.setattr(model, "encode_text", wrong)
+    monkeypatch.setattr(model, "encode_fitting", wrong)
     found = own.moderate(["a red ball", "a red ball", "a red ball"])
     assert [each.failure is None for each in found] == [True, False, True]
     assert found[1].failure is not None
