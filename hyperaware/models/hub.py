@@ -98,7 +98,7 @@ def parse(name: str, *, revision: str | None = None) -> HubName | None:
     """The repository behind `hf:ORG/NAME[@REVISION]`; None where the name does not begin with `hf:`.
 
     >>> parse("hf:openai/clip-vit-base-patch32@refs/pr/1")
-    HubName(repo='openai/clip-vit-base-patch32', revision='refs/pr/1')
+    HubName(repo='openai/clip-vit-base-patch32', revision='refs/pr/1', kind='model')
     >>> parse("world") is None
     True
 

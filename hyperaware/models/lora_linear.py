@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from peft.tuners import lora
-from torch import Tensor, nn
+from torch import Tensor
 
 __all__ = ["LoraLinear"]
 
@@ -24,10 +24,9 @@ class LoraLinear(lora.Linear):
             return super().forward(x, *args, **kwargs)
         (name,) = self.active_adapters
         result = self.base_layer(x)
-        down: nn.Linear = self.lora_A[name]
-        up: Tensor = self.lora_B[name].weight
+        down, up = self.lora_A[name], self.lora_B[name].get_parameter("weight")
         if not torch.is_autocast_enabled(x.device.type):
-            x = self._cast_input_dtype(x, down.weight.dtype)
+            x = self._cast_input_dtype(x, down.get_parameter("weight").dtype)
         low = down(self.lora_dropout[name](x)).to(result.dtype)
         up = (self.scaling[name] * up).t().to(result.dtype)
         if result.ndim == 2:

@@ -57,7 +57,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 
 def canonical(value: Any) -> bytes:
-    """The one way to write a value as JSON.
+    r"""The one way to write a value as JSON.
 
     >>> canonical({"b": 1.5, "a": "é"})
     b'{"a":"\\u00e9","b":1.5}'
