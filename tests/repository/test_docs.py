@@ -104,7 +104,9 @@ def _parse(command: object, words: list[str]) -> None:
         command.make_context("hyperaware", list(words), resilient_parsing=False)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/architecture.md", "docs/cli.md", "docs/formulas.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+)
 def test_links_to_files_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
