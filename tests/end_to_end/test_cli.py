@@ -269,7 +269,7 @@ def test_traverse_ends_at_the_root(workplace: Path, tmp_path: Path) -> None:
     assert "[ROOT]" in run("traverse", workplace / "model", picture, "--pool", pool).stdout
     (tmp_path / "empty.txt").write_text("\n")
     assert run("traverse", workplace / "model", picture, "--pool", tmp_path / "empty.txt").exit_code == 1
-    assert run("traverse", workplace / "model", picture, "--pool", tmp_path / "none.txt").exit_code == 2
+    assert run("traverse", workplace / "model", picture, "--pool", tmp_path / "none.txt").exit_code == 1
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_stdout_of_a_process_is_one_document(workplace: Path, tmp_path: Path) ->
 def test_a_failing_process_prints_its_error_line(tmp_path: Path) -> None:
     words = ["traverse", str(tmp_path), "x.png", "--pool", str(tmp_path / "none")]
     done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1

@@ -76,7 +76,7 @@ def test_a_bad_picture_leaves_its_pair_out(workplace: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["MODEL", "--out", "x"], 2, "give --data FOLDER"),
+        (["MODEL", "--out", "x"], 2, "give --data SOURCE"),
         (["MODEL", "--out", "x", "--revert", "PATCH", "--tau", "0.1"], 2, "takes none of --data, --tau"),
         (["MODEL", "--out", "x", "--revert", "PATCH"], 1, "does not have this edit"),
         (["MODEL", "--out", "x", "--revert", "nothing"], 1, "there is no patch nothing"),
