@@ -68,14 +68,7 @@ class EuclideanHySAC:
         model.use_euclid(alpha_text=text, alpha_image=image)
         with torch.no_grad():
             model.log_logit_scale.fill_(math.log(self.logit_scale))
-        adapt(
-            model,
-            rank=self.lora_rank,
-            alpha=self.lora_alpha,
-            dropout=self.lora_dropout,
-            targets=self.lora_targets,
-            trained=self.trained,
-        )
+        adapt(model, self)
 
     def terms(self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float) -> dict[str, Tensor]:
         """The seven terms of HySAC by name.

@@ -90,14 +90,7 @@ class HyCoCLIP:
             start_norm=self.start_norm,
             logit_scale=self.logit_scale,
         )
-        adapt(
-            model,
-            rank=self.lora_rank,
-            alpha=self.lora_alpha,
-            dropout=self.lora_dropout,
-            targets=self.lora_targets,
-            trained=self.trained,
-        )
+        adapt(model, self)
 
     def terms(
         self,

@@ -106,14 +106,7 @@ class HySAC:
             start_norm=self.start_norm,
             logit_scale=self.logit_scale,
         )
-        adapt(
-            model,
-            rank=self.lora_rank,
-            alpha=self.lora_alpha,
-            dropout=self.lora_dropout,
-            targets=self.lora_targets,
-            trained=self.trained,
-        )
+        adapt(model, self)
 
     def terms(self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float) -> dict[str, Tensor]:
         """The seven terms of the paper by name, and `radial_order` where it is switched on.

@@ -74,14 +74,7 @@ class MERU:
             start_norm=self.start_norm,
             logit_scale=self.logit_scale,
         )
-        adapt(
-            model,
-            rank=self.lora_rank,
-            alpha=self.lora_alpha,
-            dropout=self.lora_dropout,
-            targets=self.lora_targets,
-            trained=self.trained,
-        )
+        adapt(model, self)
 
     def terms(self, points: Quadruplet, *, space: Space, logit_scale: Tensor | float) -> dict[str, Tensor]:
         """`contrastive` over 2n pairs, and `entailment/text>image`.

@@ -91,14 +91,7 @@ class SafeCLIP:
     def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None:
         """Fix the logit scale and add the adapters. `features` (a sample before the lift): not needed."""
         stay_on_sphere(model, logit_scale=self.logit_scale)
-        adapt(
-            model,
-            rank=self.lora_rank,
-            alpha=self.lora_alpha,
-            dropout=self.lora_dropout,
-            targets=self.lora_targets,
-            trained=self.trained,
-        )
+        adapt(model, self)
 
     def terms(
         self,

@@ -98,14 +98,7 @@ class SafeRCLIP:
     def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None:
         """Fix the logit scale and add the adapters. `features` (a sample before the lift): not needed."""
         stay_on_sphere(model, logit_scale=self.logit_scale)
-        adapt(
-            model,
-            rank=self.lora_rank,
-            alpha=self.lora_alpha,
-            dropout=self.lora_dropout,
-            targets=self.lora_targets,
-            trained=self.trained,
-        )
+        adapt(model, self)
 
     def plan(self, reference: Quadruplet) -> Plan:
         """The target and the stage of every training row, from the reference points of all of them.

@@ -1,7 +1,7 @@
 """What several methods do to a model before its first step: its space, its scales, what is trained."""
 
 import math
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -79,26 +79,40 @@ Trained = Literal["both", "text", "image"]
 """Which towers a method trains."""
 
 
-def adapt(
-    model: DualEncoder,
-    *,
-    rank: int | None,
-    alpha: int,
-    dropout: float,
-    targets: tuple[str, ...],
-    trained: Trained = "both",
-) -> None:
-    """Freeze the towers and add adapters of `rank` to `targets`; none: the towers themselves are trained.
+class Adapters(Protocol):
+    """The settings of `adapt`, as each method with adapters has them."""
+
+    @property
+    def lora_rank(self) -> int | None: ...
+    @property
+    def lora_alpha(self) -> int: ...
+    @property
+    def lora_dropout(self) -> float: ...
+    @property
+    def lora_targets(self) -> tuple[str, ...]: ...
+    @property
+    def trained(self) -> Trained: ...
+
+
+def adapt(model: DualEncoder, method: Adapters) -> None:
+    """Freeze the towers and add the method's adapters; without a rank the towers themselves are trained.
 
     `trained`: "text" or "image" leaves the other tower as it is.
 
     Raises:
         ConfigError: a target is the name of no layer. Peft passes over such a name where others are found.
     """
-    towers = tuple(TOWERS) if trained == "both" else (trained,)
-    if rank is not None:
-        _require_layers(model, targets)
-        add_lora(model, rank=rank, alpha=alpha, dropout=dropout, targets=targets, towers=towers)
+    towers = tuple(TOWERS) if method.trained == "both" else (method.trained,)
+    if method.lora_rank is not None:
+        _require_layers(model, method.lora_targets)
+        add_lora(
+            model,
+            rank=method.lora_rank,
+            alpha=method.lora_alpha,
+            dropout=method.lora_dropout,
+            targets=method.lora_targets,
+            towers=towers,
+        )
         return
     for modality in TOWERS.keys() - set(towers):
         for parameter in model.tower(modality):

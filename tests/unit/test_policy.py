@@ -22,35 +22,8 @@ POLICY = Policy(
     },
 )
 
-GOOD = """
-version = "2025-1"
-default_role = "viewer"
-
-[roles.viewer]
-action = "redirect"
-strength = 0.5
-show = "safe"
-
-[roles.researcher]
-action = "allow"
-show = "all"
-"""
-
-
-def read(tmp_path: Path, text: str) -> Policy:
-    path = tmp_path / "policy.toml"
-    path.write_text(text)
-    return Policy.read(path)
-
 
 # Reading --------------------------------------------------------------------------------------------
-
-
-def test_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
-    policy = read(tmp_path, GOOD)
-    assert policy.version == "2025-1"
-    assert policy.role() == policy.role("viewer") == Rule(action="redirect", show="safe", strength=0.5)
-    assert policy.role("researcher") == Rule(action="allow", show="all")
 
 
 def test_the_default_policy_redirects_those_who_name_no_role() -> None:
@@ -60,12 +33,6 @@ def test_the_default_policy_redirects_those_who_name_no_role() -> None:
     assert (policy.role("child").action, policy.role("child").show) == ("block", "safe")
     assert policy.role("researcher") == Rule(action="allow", show="all")
     assert policy.categories == frozenset()
-
-
-@pytest.mark.parametrize("roles", ["roles = {}", "roles = 3", "roles = {viewer = 3}"])
-def test_roles_are_tables(roles: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"at least one role|expected tables|expected a table"):
-        read(tmp_path, f'version = "1"\ndefault_role = "viewer"\n{roles}\n')
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

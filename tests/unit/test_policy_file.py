@@ -268,3 +268,16 @@ def test_whatever_the_file_holds_there_is_a_policy_or_a_config_error(folder: Pat
     except ConfigError:
         return
     assert policy.role() in policy.roles.values()
+
+
+def test_a_file_of_roles_is_read_as_it_stands(tmp_path: Path) -> None:
+    policy = read(tmp_path, ROLES)
+    assert policy.version == "2025-1"
+    assert policy.role() == policy.role("viewer") == Rule(action="redirect", show="safe", strength=0.5)
+    assert policy.role("researcher") == Rule(action="allow", show="all")
+
+
+@pytest.mark.parametrize("roles", ["roles = {}", "roles = 3", "roles = {viewer = 3}"])
+def test_roles_are_tables(roles: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"at least one role|expected tables|expected a table"):
+        read(tmp_path, f'version = "1"\ndefault_role = "viewer"\n{roles}\n')
