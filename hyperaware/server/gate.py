@@ -26,7 +26,9 @@ HEADERS = {
 NO_PAGE = b"default-src 'none'; frame-ancestors 'none'"
 """The policy of contents of everything that is no page: it may load nothing and run nothing."""
 BODY_SECONDS = 30.0
-"""How long the next part of a body may take."""
+"""How long the next part of a body may take, and how long a body may take beyond what `SLOWEST` allows."""
+SLOWEST = 8_000.0
+"""Bytes of a body in a second, on average: a byte now and then does not keep a request open without end."""
 KEPT = 10_000
 """Callers whose rate is remembered; beyond, those who have been quiet longest are forgotten."""
 
@@ -159,13 +161,16 @@ class Gate:
         return f"the body is larger than {self._max_body_bytes:,} bytes."
 
     def _counted(self, receive: Receive) -> Receive:
-        """`receive`, which refuses a body that turns out larger than allowed."""
-        got, whole = 0, False
+        """`receive`, which refuses a body that turns out larger, or slower, than allowed."""
+        got, whole, begun = 0, False, time.monotonic()
 
         async def counted() -> Message:
             nonlocal got, whole
+            if whole:  # what comes now is that the client has gone
+                return await receive()
+            left = begun + BODY_SECONDS + got / SLOWEST - time.monotonic()
             try:
-                with anyio.fail_after(None if whole else BODY_SECONDS):
+                with anyio.fail_after(min(BODY_SECONDS, left)):
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(408, "the body came too slowly.") from None

@@ -5,11 +5,12 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from fastapi import FastAPI
 
 from hyperaware.server.app import create_app
 from hyperaware.server.settings import Settings
 
-__all__ = ["serve"]
+__all__ = ["serve", "server_of"]
 
 BACKLOG = 2048
 KEEP_ALIVE = 30
@@ -29,6 +30,14 @@ def serve(settings: Settings, *, bound: Callable[[str], None] = lambda url: None
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     app = create_app(settings)
+    with _bound(settings.host, settings.port) as listening:
+        host, port = listening.getsockname()[:2]
+        bound(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        server_of(app, settings).run(sockets=[listening])
+
+
+def server_of(app: FastAPI, settings: Settings) -> uvicorn.Server:
+    """What reads requests and writes answers, with the limits that hold before the application sees any."""
     config = uvicorn.Config(
         app,
         access_log=False,  # the audit log says what was decided, the figures how much
@@ -36,16 +45,14 @@ def serve(settings: Settings, *, bound: Callable[[str], None] = lambda url: None
         log_level=logging.WARNING,
         server_header=False,
         proxy_headers=False,  # who asks is told by the key, never by a header
+        http="h11",  # the faster httptools takes headers without end
         ws="none",
         backlog=BACKLOG,
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(settings.drain_seconds),
     )
-    with _bound(settings.host, settings.port) as listening:
-        host, port = listening.getsockname()[:2]
-        bound(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-        uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from starlette.testclient import TestClient
 
 from hyperaware.catalogue import start_store
@@ -18,6 +17,7 @@ from hyperaware.data.quadruplet import Row
 from hyperaware.index.ingest import ingest
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.server.app import create_app
+from hyperaware.server.run import server_of
 from hyperaware.server.settings import DEMO_POLICY, Settings
 
 __all__ = ["LOCAL", "PATIENCE", "data_url", "made_index", "running", "served"]
@@ -49,8 +49,7 @@ def served(model: DualEncoder, **settings: Any) -> Iterator[TestClient]:
 @contextmanager
 def running(settings: Settings, model: DualEncoder) -> Iterator[str]:
     """The URL of a server in a thread, which listens at a port and is ready to answer."""
-    config = uvicorn.Config(create_app(settings, model=model), log_level="error", ws="none")
-    server = uvicorn.Server(config)
+    server = server_of(create_app(settings, model=model), settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import openai
 import pytest
-import uvicorn
 from openai import OpenAI
 from served_app import PATIENCE, data_url
 
@@ -21,6 +20,7 @@ from hyperaware.records.keys import KeyRing
 from hyperaware.server.app import create_app
 from hyperaware.server.engine import Engine
 from hyperaware.server.moderations import CATEGORIES
+from hyperaware.server.run import server_of
 from hyperaware.server.settings import Settings
 
 
@@ -43,7 +43,7 @@ class Live:
         self.engine: Engine = app.state.engine
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/v1"
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=30))
+        self.server = server_of(app, settings)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
         self.thread.start()
         self.wait()

@@ -1,4 +1,4 @@
-"""A client that sends its body too slowly is given up with a 408, and keeps nobody else waiting."""
+"""A client that sends too slowly, or without end, is given up, and keeps nobody else waiting."""
 
 import json
 import socket
@@ -72,6 +72,31 @@ def test_a_body_that_stops_coming_is_given_up(
         "param": None,
         "code": "slow",
     }
+
+
+def test_a_body_that_drips_is_given_up_although_each_part_comes_in_time(
+    line: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "BODY_SECONDS", 2 * SECONDS)
+    line.sendall(HEAD)
+    line.settimeout(SECONDS / 2)
+    for place in range(len(BODY) - 1):
+        line.sendall(BODY[place : place + 1])
+        try:
+            line.recv(1, socket.MSG_PEEK)
+            break  # there is an answer
+        except TimeoutError:
+            pass
+    line.settimeout(PATIENCE)
+    assert answer(line)[0] == 408
+
+
+def test_headers_without_end_are_refused(line: socket.socket) -> None:
+    """They are kept in memory before anybody has looked at a key."""
+    line.sendall(HEAD.removesuffix(b"\r\n"))
+    endless = b"".join(b"X-More-%d: %s\r\n" % (number, b"x" * 10_000) for number in range(3000))
+    with pytest.raises(ConnectionError):
+        line.sendall(endless)
 
 
 def test_a_body_in_parts_is_read_to_its_end(line: socket.socket) -> None:
