@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from hyperaware.data.folder import fingerprint
-from hyperaware.data.quadruplet import Quadruplet, Row
+from hyperaware.data.quadruplet import Row
 from hyperaware.errors import ConfigError, DataError, SafetyError
-from hyperaware.evaluation.embed import embed
+from hyperaware.evaluation.embed import AsJudged, embed_as_judged
 from hyperaware.evaluation.examples import Examples
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.moderation import bounds as bounds_module
@@ -59,7 +59,7 @@ def calibrate(
     """
     if domain_by is not None and domain_by not in DOMAIN_KEYS:
         raise unknown_name("key of rows that can name a domain", domain_by, DOMAIN_KEYS)
-    points = _points(model, rows, progress)
+    points, windows = _points(model, rows, progress)
     measured = bounds_module.measure(
         points,
         space=model.space,
@@ -77,6 +77,7 @@ def calibrate(
         domains=() if domain_by is None else [getattr(row, domain_by) for row in rows],
         domain_by=domain_by,
         scorer=Scorer(model, Concepts.of(model) if concepts is None else concepts),
+        windows=windows,
     )
     return Calibrated(measured, found)
 
@@ -95,7 +96,7 @@ def check_drift(
             f"the calibration belongs to the model {calibration.model_fingerprint[:12]}, this one is "
             f"{model.fingerprint[:12]}. Calibrate it again."
         )
-    distances = distances_by_class(_points(model, rows, progress), model.space)
+    distances = distances_by_class(_points(model, rows, progress).points, model.space)
     return drift(calibration, {modality: distances[f"safe_{modality}"] for modality in MODALITIES})
 
 
@@ -113,7 +114,7 @@ def guarantee(model: DualEncoder, bounds: Bounds) -> str:
     return "\n".join(found.guarantee(modality) for modality in MODALITIES)
 
 
-def _points(model: DualEncoder, rows: Sequence[Row], progress: Progress | None) -> Quadruplet:
+def _points(model: DualEncoder, rows: Sequence[Row], progress: Progress | None) -> AsJudged:
     if not model.space.has_root:
         raise ConfigError(
             f"the model {model.name!r} lies on a sphere, which has no root: nothing to measure."
@@ -121,4 +122,5 @@ def _points(model: DualEncoder, rows: Sequence[Row], progress: Progress | None) 
     examples = Examples(rows, model=model, progress=progress)
     if examples.failed:
         raise DataError(f"{len(examples.failed)} pictures cannot be read: {examples.failed[:3]}.")
-    return replace(embed(model, examples), categories=tuple(row.category for row in rows))
+    found = embed_as_judged(model, examples)
+    return found._replace(points=replace(found.points, categories=tuple(row.category for row in rows)))

@@ -20,7 +20,7 @@ from hyperaware.data.quadruplet import Quadruplet, Row
 from hyperaware.data.sources import read as read_source
 from hyperaware.data.sources import scan
 from hyperaware.errors import ConfigError, DataError
-from hyperaware.evaluation.embed import embed
+from hyperaware.evaluation.embed import embed_as_judged
 from hyperaware.evaluation.examples import Examples
 from hyperaware.methods import METHODS, method_class
 from hyperaware.models.card import licence_of_model
@@ -233,7 +233,12 @@ def run(
     }
     read = functools.partial(read, cache=folder / CROPS)
     examples = {
-        part: read(part_rows, model=model, progress=lambda done, total: progress("read", done, total))
+        part: read(
+            part_rows,
+            model=model,
+            progress=lambda done, total: progress("read", done, total),
+            together=True,
+        )
         for part, part_rows in rows.items()
     }
     result = fit(
@@ -286,7 +291,7 @@ def measure_bounds(
         examples = read(rows, model=model)
         if examples.failed:
             raise DataError(f"{len(examples.failed)} {part} pictures cannot be read: {examples.failed[:3]}.")
-        points[part] = embed(model, examples)
+        points[part] = embed_as_judged(model, examples).points
     return bounds_of_points(model, points, calibration=calibration)
 
 

@@ -1,20 +1,27 @@
 """Points of whole datasets."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from hyperaware.data.quadruplet import Quadruplet
+from hyperaware.errors import DataError
 from hyperaware.evaluation.examples import Examples
 from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.models.windows import fits, most_unsafe, windows
 
-__all__ = ["embed", "joined"]
+__all__ = ["AsJudged", "embed", "embed_as_judged", "joined"]
 
 
 @torch.no_grad()
 def embed(model: DualEncoder, examples: Examples, *, lift: bool = True, batch_size: int = 128) -> Quadruplet:
-    """Points of all rows on the CPU (features before the lift with `lift=False`), in eval mode."""
+    """Points of all rows on the CPU (features before the lift with `lift=False`), in eval mode.
+
+    Captions longer than the context are cut, as in the published protocols.
+    """
     was_training = model.training
     model.eval()
     tokens, pixels = (
@@ -31,6 +38,39 @@ def embed(model: DualEncoder, examples: Examples, *, lift: bool = True, batch_si
     finally:
         model.train(was_training)
     return joined(parts)
+
+
+class AsJudged(NamedTuple):
+    """Points of rows as moderation sees them."""
+
+    points: Quadruplet
+    """Of a caption longer than the context, the point of its most unsafe window."""
+    windows: dict[str, dict[int, Tensor]]
+    """By "safe_text" and "unsafe_text", of each row whose caption is longer: all its windows, (k, d)."""
+
+
+def embed_as_judged(model: DualEncoder, examples: Examples) -> AsJudged:
+    """Points of all rows on the CPU, of which nothing is cut: what is promised of a moderator rests on these.
+
+    Raises:
+        DataError: a caption is longer than moderation reads; the message names its row.
+    """
+    found = embed(model, examples)
+    longer: dict[str, dict[int, Tensor]] = {}
+    for part in ("safe_text", "unsafe_text"):
+        points = getattr(found, part).clone()
+        longer[part] = {}
+        for index, row in enumerate(examples.rows):
+            text = getattr(row, part)
+            if not fits(text, model.tokenizer):
+                try:
+                    pieces = windows(text, model.tokenizer)
+                except DataError as error:
+                    raise DataError(f"{part} of row {row.id!r}: {error}") from error
+                longer[part][index] = model.encode_text(pieces)
+                points[index] = most_unsafe(longer[part][index], model.space)[0]
+        found = replace(found, **{part: points})
+    return AsJudged(found, longer)
 
 
 def joined(parts: Sequence[Quadruplet]) -> Quadruplet:

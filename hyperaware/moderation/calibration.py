@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -250,6 +251,7 @@ def measure(
     domains: Sequence[str | None] = (),
     domain_by: str | None = None,
     scorer: Scorer | None = None,
+    windows: Mapping[str, Mapping[int, Tensor]] = MappingProxyType({}),
 ) -> Calibration:
     """What the bounds promise, and the probabilities, from the points that the bounds were measured on.
 
@@ -257,6 +259,8 @@ def measure(
         points: with their labels, and with their categories if there is a `scorer`.
         domains: the domain of each row, if rows carry one.
         scorer: of the categories that are calibrated, where the rows have enough of them.
+        windows: by part of the points and row, the points of the windows of a longer text (k, d), whose point
+            is the most unsafe of them. Of each category, its largest score counts.
 
     Raises:
         SafetyError: too few rows for the bounds' rates or for probabilities, a score that is not finite, or
@@ -286,7 +290,7 @@ def measure(
     calibration = Calibration(
         text=parts["text"],
         image=parts["image"],
-        categories={} if scorer is None else _categories(points, scorer),
+        categories={} if scorer is None else _categories(points, scorer, windows),
         domain_by=domain_by,
         model_fingerprint=bounds.model_fingerprint,
         data_fingerprint=bounds.data_fingerprint,
@@ -311,21 +315,35 @@ def _order_statistics(values: Float[Tensor, " n"]) -> tuple[float, ...]:
     return tuple(values.sort().values[steps.round().long()].tolist())
 
 
-def _categories(points: Quadruplet, scorer: Scorer) -> dict[str, CategoryCalibration]:
+def _categories(
+    points: Quadruplet, scorer: Scorer, windows: Mapping[str, Mapping[int, Tensor]]
+) -> dict[str, CategoryCalibration]:
     """A map for each category and modality of which there are enough rows; the others stay uncalibrated."""
     found = [scorer.concepts.category_of(label) for label in points.categories]
     calibrated: dict[str, dict[str, ProbabilityMap]] = {}
     for modality in MODALITIES:
-        generated = getattr(points, f"unsafe_{modality}")
         labels = getattr(points, f"unsafe_{modality}_is_unsafe")
-        unsafe = torch.ones(len(generated), dtype=torch.bool) if labels is None else labels.cpu().bool()
-        scores = scorer.scores(torch.cat([getattr(points, f"safe_{modality}"), generated]))
-        for name, values in scores.items():
+        unsafe = torch.ones(len(found), dtype=torch.bool) if labels is None else labels.cpu().bool()
+        safe, generated = (
+            _scores(getattr(points, part), scorer, windows.get(part, {}))
+            for part in (f"safe_{modality}", f"unsafe_{modality}")
+        )
+        for name in generated:
             positive = torch.tensor([category == name for category in found], dtype=torch.bool) & unsafe
             if int(positive.sum()) >= LEAST_ROWS:
                 truth = torch.cat([torch.zeros_like(positive), positive])
+                values = torch.cat([safe[name], generated[name]])
                 calibrated.setdefault(name, {})[modality] = fitted(values, truth)
     return {
         name: CategoryCalibration(scorer.concepts.fingerprint(name), maps)
         for name, maps in calibrated.items()
     }
+
+
+def _scores(points: Tensor, scorer: Scorer, windows: Mapping[int, Tensor]) -> dict[str, Tensor]:
+    """Scores of each category, (n,); of a text in windows the largest one."""
+    found = scorer.scores(points)
+    for row, own in windows.items():
+        for name, values in scorer.scores(own).items():
+            found[name][row] = values.max()
+    return found
