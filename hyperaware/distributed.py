@@ -5,7 +5,7 @@ Without one everything here does nothing. Every process must call the same funct
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -13,9 +13,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from hyperaware.errors import HyperawareError
+
 __all__ = [
     "any_process",
     "average",
+    "by_main",
     "each",
     "from_main",
     "gather",
@@ -23,9 +26,11 @@ __all__ = [
     "join",
     "leave",
     "main_first",
+    "neighbours",
     "processes",
     "rank",
     "same",
+    "share",
     "shares",
     "wait",
 ]
@@ -71,6 +76,11 @@ def rank() -> int:
     return torch.distributed.get_rank() if processes() > 1 else 0
 
 
+def neighbours() -> int:
+    """How many of the processes share this machine, as the launcher says; one that does not say: 1."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def is_main() -> bool:
     """Whether this process writes files and speaks."""
     return rank() == 0
@@ -84,10 +94,18 @@ def wait() -> None:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """The block runs in the main process, and then in the others: they find what it has written."""
+    """The block runs in the main process, and then in the others: they find what it has written.
+
+    Where it fails in the main process, the others come to the same error by themselves.
+    """
     if not is_main():
         wait()
-    yield
+    try:
+        yield
+    except Exception:
+        if is_main():
+            wait()
+        raise
     if is_main():
         wait()
 
@@ -103,6 +121,13 @@ def shares(rows: int) -> list[int]:
     """
     count = processes()
     return [rows // count + (index < rows % count) for index in range(count)]
+
+
+def share(items: Sequence[T]) -> Sequence[T]:
+    """Those of the items that are this process's; all of them in the order of ranks are the whole."""
+    sizes = shares(len(items))
+    start = sum(sizes[: rank()])
+    return items[start : start + sizes[rank()]]
 
 
 def gather(x: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -181,6 +206,21 @@ def from_main(value: T) -> T:
     values = [value]
     torch.distributed.broadcast_object_list(values, 0)
     return values[0]
+
+
+def by_main(work: Callable[[], T]) -> T:
+    """What the main process alone makes, on every process; errors of it and of the disk are raised on all."""
+    value: Any = None
+    error: Exception | None = None
+    if is_main():
+        try:
+            value = work()
+        except (HyperawareError, OSError) as caught:
+            error = caught
+    value, error = from_main((value, error))
+    if error is not None:
+        raise error
+    return value
 
 
 def each(value: T) -> list[T]:

@@ -251,10 +251,11 @@ def read_once(
     model: DualEncoder,
     progress: Callable[[int, int], None] | None = None,
     cache: Path | None = None,
+    together: bool = False,
 ) -> Examples:
     """The rows as `Examples`, decoded once in this process for all models that read them alike."""
     reading = json.dumps([model.preprocess.config(), model.tokenizer.backend.to_str()], sort_keys=True)
     key = (fingerprint(rows), reading)
     if key not in _KEPT:
-        _KEPT[key] = Examples(rows, model=model, progress=progress, cache=cache)
+        _KEPT[key] = Examples(rows, model=model, progress=progress, cache=cache, together=together)
     return _KEPT[key]

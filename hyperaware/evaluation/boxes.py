@@ -27,8 +27,9 @@ class Boxes:
         model: DualEncoder,
         cache: Path | None = None,
         in_memory_limit: int = IN_MEMORY,
+        together: bool = False,
     ) -> None:
-        """Cut the boxes out and tokenise their phrases; `cache` and its limit are those of `Examples`.
+        """Cut the boxes out and tokenise their phrases; `cache`, limit, `together`: as of `Examples`.
 
         Raises:
             DataError: a picture of a row has no box, or one that reaches outside of it, or cannot be decoded.
@@ -40,6 +41,7 @@ class Boxes:
             preprocess=model.preprocess,
             cache=cache,
             in_memory_limit=in_memory_limit,
+            together=together,
         )
         for path, reason in self.crops.failed.items():
             raise DataError(f"{path}: {reason}")

@@ -54,11 +54,13 @@ class Examples:
         progress: Progress | None = None,
         cache: Path | None = None,
         in_memory_limit: int = IN_MEMORY,
+        together: bool = False,
     ) -> None:
         """Tokenise and decode all rows; `progress(done, total)` is told of pictures.
 
         With a folder as `cache`, crops of more than `in_memory_limit` bytes go to a file in it, which another
-        run finds again (`evaluation.crops`). The batches are the same.
+        run finds again. `together`: all processes of a launcher read the same rows, and each decodes a share
+        of the pictures (`evaluation.crops`). The batches are the same.
 
         Raises:
             DataError: no row is left.
@@ -70,6 +72,7 @@ class Examples:
             cache=cache,
             in_memory_limit=in_memory_limit,
             progress=progress,
+            together=together,
         )
         self.failed = [(str(path), reason) for path, reason in self.crops.failed.items()]
         places = self.crops.places.view(-1, 2)

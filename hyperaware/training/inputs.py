@@ -42,7 +42,7 @@ class Inputs:
                 plan = method.plan(self.reference)
                 self.plan = Plan(targets=plan.targets.cpu(), first_epoch=plan.first_epoch.cpu())
         if getattr(method, "needs_boxes", False):
-            self.boxes = Boxes(train.rows, model=model)
+            self.boxes = Boxes(train.rows, model=model, cache=train.crops.cache, together=True)
 
     @property
     def identity(self) -> dict[str, str]:
