@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 __all__ = [
+    "ball",
     "cone_excess",
     "distance",
     "exp_map0",
@@ -53,19 +54,25 @@ _SMALL = (
 )
 
 
-def _widened(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """`function` computed in float32 at least; its result is cast back to the inputs' dtype."""
+def _matched(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """`function` computed in float32 at least, on the points' device; the result has the points' dtype.
 
-    def widen(value: Any) -> Any:
-        narrow = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
-        return value.float() if narrow else value
+    The curvature of a model on a GPU so goes with points that were taken to the CPU, and the gradient with it.
+    """
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         values = (*args, *kwargs.values())
-        dtypes = [value.dtype for value in values if isinstance(value, Tensor) and value.dim() > 0]
-        result = function(*map(widen, args), **{key: widen(value) for key, value in kwargs.items()})
-        return result.to(functools.reduce(torch.promote_types, dtypes))
+        points = [value for value in values if isinstance(value, Tensor) and value.dim() > 0]
+
+        def match(value: Any) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            wide = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+            return wide if wide.dim() else wide.to(points[0].device)
+
+        result = function(*map(match, args), **{key: match(value) for key, value in kwargs.items()})
+        return result.to(functools.reduce(torch.promote_types, [each.dtype for each in points]))
 
     return wrapper
 
@@ -73,7 +80,7 @@ def _widened(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
 # Points -------------------------------------------------------------------------------------------
 
 
-@_widened
+@_matched
 def time(x: Float[Tensor, "*batch d"], curv: Curvature) -> Float[Tensor, "*batch"]:
     """Time coordinate x_t = sqrt(1/c + |x|²), at least 1/sqrt(c). (MERU.)
 
@@ -83,7 +90,7 @@ def time(x: Float[Tensor, "*batch d"], curv: Curvature) -> Float[Tensor, "*batch
     return (1 / curv + x.square().sum(-1)).sqrt()
 
 
-@_widened
+@_matched
 def exp_map0(v: Float[Tensor, "*batch d"], curv: Curvature) -> Float[Tensor, "*batch d"]:
     """The point that lies |v| from the root in the direction of v: x = sinh(sqrt(c)|v|) v / (sqrt(c)|v|).
 
@@ -99,7 +106,7 @@ def exp_map0(v: Float[Tensor, "*batch d"], curv: Curvature) -> Float[Tensor, "*b
     return v * shrink * _sinhc(argument.clamp(max=MAX_ROOT_DISTANCE))
 
 
-@_widened
+@_matched
 def log_map0(x: Float[Tensor, "*batch d"], curv: Curvature) -> Float[Tensor, "*batch d"]:
     """The inverse of `exp_map0`: v = asinh(sqrt(c)|x|) x / (sqrt(c)|x|).
 
@@ -111,7 +118,7 @@ def log_map0(x: Float[Tensor, "*batch d"], curv: Curvature) -> Float[Tensor, "*b
     return x * _asinhc(curv**0.5 * torch.linalg.vector_norm(x, dim=-1, keepdim=True))
 
 
-@_widened
+@_matched
 def move_to(
     x: Float[Tensor, "*#batch d"], root_distance: float | int | Float[Tensor, "*#batch"], curv: Curvature
 ) -> Float[Tensor, "*_ d"]:
@@ -128,7 +135,7 @@ def move_to(
     return norm.unsqueeze(-1) * _unit(x)
 
 
-@_widened
+@_matched
 def geodesic(
     x: Float[Tensor, "*#batch d"],
     y: Float[Tensor, "*#batch d"],
@@ -153,7 +160,7 @@ def geodesic(
 # Products and distances ---------------------------------------------------------------------------
 
 
-@_widened
+@_matched
 def pairwise_inner(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], curv: Curvature) -> Float[Tensor, "n m"]:
     """Lorentz inner product x·y - x_t y_t of every pair; at most -1/c, and there only for equal points.
 
@@ -166,7 +173,7 @@ def pairwise_inner(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], curv: Curva
     return x @ y.T - torch.outer(time(x, curv), time(y, curv))
 
 
-@_widened
+@_matched
 def distance(
     x: Float[Tensor, "*#batch d"], y: Float[Tensor, "*#batch d"], curv: Curvature
 ) -> Float[Tensor, "*_"]:
@@ -182,7 +189,7 @@ def distance(
     return _length(_chord(x, y, curv), curv)
 
 
-@_widened
+@_matched
 def pairwise_distance(
     x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], curv: Curvature
 ) -> Float[Tensor, "n m"]:
@@ -200,7 +207,7 @@ def pairwise_distance(
     return _length(apart * torch.outer(a.sqrt(), b.sqrt()), curv)
 
 
-@_widened
+@_matched
 def root_distance(x: Float[Tensor, "*batch d"], curv: Curvature) -> Float[Tensor, "*batch"]:
     """Geodesic distance to the root: asinh(sqrt(c)|x|) / sqrt(c).
 
@@ -213,7 +220,7 @@ def root_distance(x: Float[Tensor, "*batch d"], curv: Curvature) -> Float[Tensor
 # Entailment cones ---------------------------------------------------------------------------------
 
 
-@_widened
+@_matched
 def half_aperture(
     x: Float[Tensor, "*batch d"], curv: Curvature, *, min_radius: float = 0.1
 ) -> Float[Tensor, "*batch"]:
@@ -231,7 +238,7 @@ def half_aperture(
     return torch.where(saturated, torch.pi / 2, torch.asin(sine))
 
 
-@_widened
+@_matched
 def exterior_angle(
     x: Float[Tensor, "*#batch d"], y: Float[Tensor, "*#batch d"], curv: Curvature
 ) -> Float[Tensor, "*_"]:
@@ -259,7 +266,7 @@ def exterior_angle(
     return torch.atan2(torch.where(together, 0.0, across), torch.where(together, 1.0, along))
 
 
-@_widened
+@_matched
 def cone_excess(
     x: Float[Tensor, "*#batch d"],
     y: Float[Tensor, "*#batch d"],
@@ -277,6 +284,16 @@ def cone_excess(
     tensor(-30.)
     """
     return exterior_angle(x, y, curv) - aperture_scale * half_aperture(x, curv, min_radius=min_radius)
+
+
+@_matched
+def ball(x: Float[Tensor, "*batch d"], curv: Curvature) -> Float[Tensor, "*batch d"]:
+    """The point in the unit ball (Poincaré) that x is projected to: x / (1/sqrt(c) + x_t).
+
+    >>> ball(torch.tensor([3.0, 0.0]), curv=1 / 16)
+    tensor([0.3333, 0.0000])
+    """
+    return x / _from_pole(x, curv).unsqueeze(-1)
 
 
 # Parts of the formulas ----------------------------------------------------------------------------

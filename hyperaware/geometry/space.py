@@ -231,7 +231,7 @@ class Lorentz:
 
     def ball(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """x / (1/sqrt(c) + x_t), in the unit ball."""
-        return x / (self.curv**-0.5 + lorentz.time(x, self.curv)).unsqueeze(-1)
+        return lorentz.ball(x, self.curv)
 
     def config(self) -> dict[str, Any]:
         return {"name": self.name, "curv": float(torch.as_tensor(self.curv).detach())}

@@ -17,6 +17,7 @@ ONE_POINT: dict[str, Formula] = {
     "exp_map0": lorentz.exp_map0,
     "log_map0": lorentz.log_map0,
     "root_distance": lorentz.root_distance,
+    "ball": lorentz.ball,
     "half_aperture": lorentz.half_aperture,
     "move_to": lambda x, c: lorentz.move_to(x, 0.8, c),
 }
