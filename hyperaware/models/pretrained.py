@@ -20,6 +20,7 @@ from hyperaware.errors import ModelError
 from hyperaware.models.adapters import merged
 from hyperaware.models.architectures import PART, architecture_of, bare, fill
 from hyperaware.models.card import card
+from hyperaware.models.devices import device_of
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.hub import HubName, parse, store
 from hyperaware.models.huggingface import is_transformers_folder
@@ -60,6 +61,7 @@ def load(
     revision: str | None = None,
     download: bool = False,
     accept_license: str | None = None,
+    device: str | torch.device = "cpu",
 ) -> DualEncoder:
     """A model, ready for use: one of `SHIPPED`, a folder (ours or transformers'), `hf:ORG/NAME[@REVISION]`.
 
@@ -70,23 +72,30 @@ def load(
         revision: of a Hub model: branch, tag or commit. [default: what the machine has of `main`]
         download: fetch a Hub model, and the base that it needs, before loading it.
         accept_license: the name of a non-commercial licence, which is needed once for such a Hub model.
+        device: where it computes (`devices.device_of`). The points that it gives lie on the CPU.
 
     Raises:
-        ConfigError: no such model or folder; not on this machine; a licence that was not accepted.
+        ConfigError: no such model, folder or device; not on this machine; a licence that was not accepted.
         ModelError: the folder is incomplete, damaged or of another format.
     """
-    if str(name) in SHIPPED:
-        folder = shipped_folder(str(name))
+    place = device_of(device)
+    model = _load(str(name), revision=revision, download=download, accepted=accept_license)
+    return model.to(place)
+
+
+def _load(name: str, *, revision: str | None, download: bool, accepted: str | None) -> DualEncoder:
+    if name in SHIPPED:
+        folder = shipped_folder(name)
         verify_checksums(folder)
         return load_folder(folder)
-    hub_name = parse(str(name), revision=revision)
+    hub_name = parse(name, revision=revision)
     if hub_name is not None:
-        return _load_from_hub(hub_name, download=download, accepted=accept_license)
+        return _load_from_hub(hub_name, download=download, accepted=accepted)
     folder = Path(name)
     if folder.suffix == SUFFIX and folder.is_file():
         return load_folder(unpack(folder))
     if not folder.is_dir():
-        raise unknown_name("model (shipped, a folder, or hf:ORG/NAME)", str(name), SHIPPED)
+        raise unknown_name("model (shipped, a folder, or hf:ORG/NAME)", name, SHIPPED)
     return load_transformers(folder) if is_transformers_folder(folder) else load_folder(folder)
 
 
@@ -106,7 +115,7 @@ def _load_from_hub(name: HubName, *, download: bool, accepted: str | None) -> Du
         )
     model = load_folder(converted)
     for remark in model.provenance.get("remarks", ()):
-        warnings.warn(f"{name}: {remark}", stacklevel=3)
+        warnings.warn(f"{name}: {remark}", stacklevel=4)
     return model
 
 
