@@ -1,7 +1,7 @@
 """A GPU that is not there: its tensors say that they lie on it, and refuse to meet those that do not.
 
 It finds what a machine without a GPU otherwise never shows: a tensor that was left behind. It computes by the
-kernels of the CPU, so results are those of the CPU; it says nothing of speed, memory or the rounding of a GPU.
+CPU's kernels, so results are those of the CPU; it says nothing of speed, memory or the rounding of a GPU.
 """
 
 from collections.abc import Iterator
