@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,64 +17,21 @@ from safetensors.torch import load_file
 from hyperaware.training.settings import Settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
-RECIPE = """
-method = "hysac"
-
-[settings]
-lora_rank = "none"
-start_norm = 0.5
-
-[training]
-steps = 3
-batch_size = 5
-chunk_size = 2
-evaluate_every = 2
-log_every = 1
-
-[towers]
-image_size = 16
-vision_width = 16
-vision_layers = 1
-vision_heads = 2
-text_width = 16
-text_layers = 1
-text_heads = 2
-projection = 8
-vocab_size = 300
-
-[data.train]
-split = "train"
-count = 10
-
-[data.validation]
-split = "validation"
-count = 5
-
-[data.calibration]
-split = "calibration"
-count = 50
-"""
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the recipe."""
-    place = tmp_path_factory.mktemp("launched")
-    (place / "recipe.toml").write_text(RECIPE)
-    return place
+UNEVEN = ("--set", "training.batch_size=5", "--set", "training.chunk_size=2")
+"""Three rows for the first process, two for the second."""
 
 
 def launch(
-    launcher: str, place: Path, *, recipe: str = "recipe.toml", out: str
+    launcher: str, place: Path, *more: str, recipe: str = "toy.toml", out: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the line of the document that begins with `launcher`, with a recipe of the test."""
+    """Run the line of the document that begins with `launcher`, with a recipe and `more` of the test."""
     (line,) = re.findall(rf"^\$ ({launcher} .*)$", DOCUMENT.read_text(), re.MULTILINE)
     line = line.replace("torchrun", "torchrun --standalone")  # a port that is free, as tests run side by side
     line = line.replace("accelerate launch", "accelerate launch --main_process_port 0")
     line = line.replace("world-hysac", recipe).replace("runs/two", out)
     scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        [*shlex.split(line), "--world", "world", "--json"],
+        [*shlex.split(line), "--world", "world", *UNEVEN, *more, "--json"],
         cwd=place,
         env=os.environ | {"PATH": scripts, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
@@ -87,27 +45,71 @@ def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in lines if "loss" in line]
 
 
-def check(answer: subprocess.CompletedProcess[str], folder: Path, place: Path) -> None:
+def check(answer: subprocess.CompletedProcess[str], folder: Path, alone: Path) -> None:
     """One process has spoken, and the model is what one process makes by itself."""
     assert answer.returncode == 0, answer.stderr
     spoken = json.loads(answer.stdout)
-    alone = document("train", place / "recipe.toml", "--out", place / "alone", "--world", place / "world")
-    assert (spoken["steps"], spoken["failed"]) == (alone["steps"], {}) == (3, {})
-    assert losses(folder) == pytest.approx(losses(place / "alone"), rel=1e-5)
-    assert {path.name for path in folder.iterdir()} == {path.name for path in (place / "alone").iterdir()}
+    assert (spoken["steps"], spoken["failed"]) == (4, {})
+    assert losses(folder) == pytest.approx(losses(alone), rel=1e-5)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in alone.iterdir()}
     assert {"bounds.json", "checkpoint.safetensors", "config.json"} <= {
         path.name for path in folder.iterdir()
     }
     assert "random.1.cpu" in load_file(folder / "checkpoint.safetensors")
 
 
-def test_torchrun(place: Path) -> None:
-    check(launch("torchrun", place, out="one"), place / "one", place)
+@pytest.fixture(scope="module")
+def alone(workplace: Path) -> Path:
+    """The model of one process."""
+    made = document(
+        "train", workplace / "toy.toml", "--out", workplace / "alone", "--world", workplace / "world", *UNEVEN
+    )
+    assert (made["steps"], made["failed"]) == (4, {})
+    return workplace / "alone"
+
+
+def test_torchrun(workplace: Path, alone: Path) -> None:
+    check(launch("torchrun", workplace, out="one"), workplace / "one", alone)
 
 
 @pytest.mark.slow
-def test_accelerate_launch(place: Path) -> None:
-    check(launch("accelerate launch", place, out="other"), place / "other", place)
+def test_accelerate_launch(workplace: Path, alone: Path) -> None:
+    check(launch("accelerate launch", workplace, out="other"), workplace / "other", alone)
+
+
+FALLING = """
+from hyperaware.methods.hysac import HySAC
+from hyperaware.training import guard
+
+found = iter([0.8, 0.8, 0.4])
+guard._safe_recall = lambda *_: next(found)
+
+class Falling(HySAC):
+    pass
+"""
+
+
+def test_a_bad_picture_and_a_broken_floor_are_told_once(workplace: Path) -> None:
+    """The second measurement finds half of what the first found; one process alone meets the bad picture."""
+    pytest.importorskip("tensorboard")
+    shutil.copytree(workplace / "world", workplace / "damaged")
+    bad = next((workplace / "damaged").glob("train-*")) / "images"
+    bad = sorted(bad.rglob("*.png"))[5]
+    bad.write_bytes(b"no picture")
+    (workplace / "falling.py").write_text(FALLING)
+    recipe = (workplace / "toy.toml").read_text()
+    (workplace / "falling.toml").write_text(recipe.replace('"hysac"', '"falling:Falling"'))
+    more = ("--set", "training.min_safe_recall=0.9", "--report-to", "tensorboard", "--world", "damaged")
+    answer = launch("torchrun", workplace, *more, recipe="falling.toml", out="fallen")
+    assert answer.returncode == 1  # of the launcher, which names that of the command
+    assert re.search(r"exitcode *: 5 ", answer.stderr), answer.stderr
+    assert answer.stderr.count("Stopped after step 4: utility fell below its floor: safe_recall is 0.4") == 1
+    said = json.loads(answer.stdout)
+    assert (said["steps"], said["best_step"]) == (4, 2)
+    assert [Path(path).name for path in said["failed"]] == [bad.name]
+    assert answer.stderr.count(f"{bad.name}: ") == 1
+    assert (workplace / "fallen" / "bounds.json").is_file()
+    assert len(list((workplace / "fallen" / "tensorboard").glob("events.*"))) == 1
 
 
 BROKEN = """
@@ -123,10 +125,11 @@ class Broken(HySAC):
 
 
 @pytest.mark.slow
-def test_the_failure_of_one_process_ends_all(place: Path) -> None:
-    (place / "broken.py").write_text(BROKEN)
-    (place / "broken.toml").write_text(RECIPE.replace('"hysac"', '"broken:Broken"'))
-    answer = launch("torchrun", place, recipe="broken.toml", out="broken")
+def test_the_failure_of_one_process_ends_all(workplace: Path) -> None:
+    (workplace / "broken.py").write_text(BROKEN)
+    recipe = (workplace / "toy.toml").read_text()
+    (workplace / "broken.toml").write_text(recipe.replace('"hysac"', '"broken:Broken"'))
+    answer = launch("torchrun", workplace, recipe="broken.toml", out="broken")
     assert answer.returncode == 1
     assert "only here" in answer.stderr
 

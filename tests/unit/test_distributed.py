@@ -1,5 +1,7 @@
 """Rows, weights and decisions of several processes."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from process_samples import PROCESSES, in_two_processes
 from torch import Tensor
 
 from hyperaware import distributed
+from hyperaware.errors import DataError
 
 SIZES = [3, 2]
 ROWS = torch.arange(10.0).reshape(5, 2) / 10
@@ -17,6 +20,19 @@ ROWS = torch.arange(10.0).reshape(5, 2) / 10
 def loss_of(rows: Tensor) -> Tensor:
     """Something in which all rows meet."""
     return (rows @ rows.T).sigmoid().sum()
+
+
+ERRORS = [DataError("no room"), FileNotFoundError(2, "No such file or directory", "/nowhere")]
+
+
+def raised(error: Exception) -> None:
+    raise error
+
+
+def error_of(action: Callable[[], Any]) -> str:
+    with pytest.raises((DataError, OSError)) as caught:
+        action()
+    return f"{type(caught.value).__name__}: {caught.value}"
 
 
 def work(rank: int, folder: Path) -> None:
@@ -35,6 +51,11 @@ def work(rank: int, folder: Path) -> None:
     with distributed.main_first():
         seen = (folder / "written").is_file()
         (folder / "written").touch()
+    with pytest.raises(DataError, match="no rows"), distributed.main_first():
+        raise DataError("no rows")
+    made: list[int] = []
+    by_main = distributed.by_main(lambda: made.append(rank) or {"made by": rank})
+    errors = [error_of(partial(distributed.by_main, partial(raised, error))) for error in ERRORS]
     found: dict[str, Any] = {
         "rows": whole.detach(),
         "gradient": own.grad,
@@ -44,6 +65,10 @@ def work(rank: int, folder: Path) -> None:
         "averaged": averaged,
         "same": shared,
         "seen": seen,
+        "by_main": (by_main, made),
+        "errors": errors,
+        "share": [list(distributed.share(items)) for items in (range(5), [7])],
+        "neighbours": distributed.neighbours(),
         "from_main": distributed.from_main({"step": rank}),
         "each": distributed.each(10 * rank),
         "any": [distributed.any_process(torch.tensor(rank == which)) for which in range(3)],
@@ -100,6 +125,21 @@ def test_decisions_are_taken_together(found: list[dict[str, Any]]) -> None:
         assert each["any"] == [True, True, False]
 
 
+def test_what_the_main_process_makes_is_made_once(found: list[dict[str, Any]]) -> None:
+    assert [each["by_main"] for each in found] == [({"made by": 0}, [0]), ({"made by": 0}, [])]
+
+
+def test_an_error_of_the_main_process_is_one_of_all(found: list[dict[str, Any]]) -> None:
+    message = "FileNotFoundError: [Errno 2] No such file or directory: '/nowhere'"
+    for each in found:
+        assert each["errors"] == ["DataError: no room", message]
+
+
+def test_items_are_shared_out_in_order(found: list[dict[str, Any]]) -> None:
+    assert [each["share"] for each in found] == [[[0, 1, 2], [7]], [[3, 4], []]]
+    assert [each["neighbours"] for each in found] == [PROCESSES, PROCESSES]
+
+
 def test_the_main_process_goes_first(found: list[dict[str, Any]]) -> None:
     assert [each["seen"] for each in found] == [False, True]
 
@@ -117,3 +157,6 @@ def test_in_one_process_nothing_happens() -> None:
     assert not distributed.any_process(torch.tensor(False))
     with distributed.main_first():
         distributed.wait()
+    assert distributed.by_main(lambda: 3) == 3
+    assert distributed.share([1, 2]) == [1, 2]
+    assert distributed.neighbours() == 1

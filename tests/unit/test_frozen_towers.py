@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_samples import random_rows, tiny_model
+from model_samples import tiny_model
 from torch import nn
 
 from hyperaware.evaluation.examples import Examples
@@ -19,11 +19,6 @@ from hyperaware.training.settings import Settings
 
 SETTINGS = Settings(steps=6, batch_size=4, evaluate_every=6, log_every=1)
 OTHER = {"text": "image", "image": "text"}
-
-
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    return Examples(random_rows(tmp_path_factory.mktemp("rows"), 10), model=tiny_model())
 
 
 def method(trained: str, rank: int | None = 2) -> HySAC:

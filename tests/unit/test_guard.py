@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from model_samples import random_rows, tiny_model
+from model_samples import tiny_model
 from safetensors.torch import load_file
 
 from hyperaware.data.quadruplet import Quadruplet
@@ -25,11 +25,6 @@ from hyperaware.world import export
 SETTINGS = Settings(steps=8, batch_size=4, evaluate_every=2, log_every=1, min_safe_recall=0.5)
 METHOD = CLIP(learning_rate=1e-4)
 Fit = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    return Examples(random_rows(tmp_path_factory.mktemp("rows"), 10), model=tiny_model())
 
 
 @pytest.fixture
