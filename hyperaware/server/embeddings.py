@@ -1,18 +1,17 @@
 """`POST /v1/embeddings`, in OpenAI's shape: points of the model's space."""
 
 import base64
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import Field
 from torch import Tensor
 
 from hyperaware.server.access import Searching, TheEngine
 from hyperaware.server.fitting import require_fitting
-from hyperaware.server.inputs import Part, inputs_of, points_of
+from hyperaware.server.inputs import Inputs, inputs_of, points_of
 from hyperaware.server.problems import Problem
-from hyperaware.server.shapes import Given, Told, Words, answer, with_examples
+from hyperaware.server.shapes import Given, Told, answer, with_examples
 
 __all__ = ["router"]
 
@@ -24,7 +23,7 @@ class EmbeddingRequest(Given):
 
     model_config = with_examples({"input": ["a rabbit in the snow", "a red cup"], "encoding_format": "float"})
 
-    input: Words | Annotated[list[Words], Field(min_length=1)] | Annotated[list[Part], Field(min_length=1)]
+    input: Inputs
     """A text, texts, or parts, each of which gets its own embedding. Tokens are not taken."""
     model: str | None = None
     """Taken and ignored: a server has one model, named in the answer."""

@@ -13,9 +13,9 @@ from hyperaware.errors import MediaError
 from hyperaware.server.engine import Engine
 from hyperaware.server.pictures import picture_bytes
 from hyperaware.server.problems import Problem
-from hyperaware.server.shapes import Given, ImagePart, Words
+from hyperaware.server.shapes import Given, ImagePart, Several, Words
 
-__all__ = ["Input", "Part", "TextPart", "inputs_of", "points_of", "seen", "words"]
+__all__ = ["Input", "Inputs", "Part", "TextPart", "inputs_of", "points_of", "seen", "words"]
 
 
 class TextPart(Given):
@@ -27,6 +27,10 @@ class TextPart(Given):
 
 Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 """A text or a picture."""
+_Texts = Annotated[Several[Words], Field(min_length=1)]
+_Parts = Annotated[Several[Part], Field(min_length=1)]
+Inputs = Words | _Texts | _Parts
+"""A text, texts, or parts: what OpenAI's `input` may be."""
 
 
 @dataclass(frozen=True)

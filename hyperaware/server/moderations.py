@@ -7,18 +7,18 @@ measured stands in `safety`, under our own names.
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from hyperaware.moderation.rules import most_severe
 from hyperaware.server.access import Moderating, TheEngine, role_of
 from hyperaware.server.decisions import Decision
 from hyperaware.server.engine import Engine
-from hyperaware.server.inputs import Input, Part, inputs_of
+from hyperaware.server.inputs import Input, Inputs, inputs_of
 from hyperaware.server.judging import Judged, decided, measured
 from hyperaware.server.problems import Problem
 from hyperaware.server.shapes import (
@@ -28,7 +28,6 @@ from hyperaware.server.shapes import (
     Role,
     Told,
     VerdictShape,
-    Words,
     verdict_fields,
     with_examples,
 )
@@ -74,7 +73,7 @@ class ModerationRequest(Given):
         {"input": [{"type": "text", "text": "look at this"}]},
     )
 
-    input: Words | Annotated[list[Words], Field(min_length=1)] | Annotated[list[Part], Field(min_length=1)]
+    input: Inputs
     """A text; texts, each with a result of its own; or parts (text, image_url) with one result together."""
     model: str | None = None
     """The server's own model, or one of OpenAI's names, which is taken for it."""

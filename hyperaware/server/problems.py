@@ -5,6 +5,7 @@
 
 import logging
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -96,16 +97,26 @@ def install(app: FastAPI) -> None:
 def _of_validation(error: RequestValidationError) -> Problem:
     """The first thing that is wrong. What was given is not repeated: it may be long, or content.
 
-    Where one of several shapes was expected, every one of them complains; the most telling complaint is that
-    of the shape that was meant, which is about more than its type.
+    Where one of several shapes was expected, every one of them complains. A complaint about more than a type
+    is of the shape that was meant; else that one is which came farthest into what was given.
     """
-    found = error.errors()
-    first = next((each for each in found if not each["type"].endswith("_type")), found[0])
-    place = [part for part in first["loc"] if isinstance(part, int) or _FIELD.fullmatch(part)]
-    place = [part for part in place if part not in ("body", "query", "path")]
+    found = [(_place(each["loc"]), each) for each in error.errors()]
+    place, first = max(found, key=lambda told: (not told[1]["type"].endswith("_type"), _reach(told[0])))
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")[:200]
-    what = "the body is no JSON" if first["type"] == "json_invalid" else first["msg"]
+    said = first["msg"].removeprefix("Value error, ")
+    what = "the body is no JSON" if first["type"] == "json_invalid" else said
     return Problem(400, f"{where}: {what}." if where else f"{what}.", code=first["type"], param=where or None)
+
+
+def _place(loc: Sequence[Any]) -> list[int | str]:
+    """Where it is in the request, without what pydantic calls the shapes that it tried."""
+    place = [part for part in loc if isinstance(part, int) or _FIELD.fullmatch(part)]
+    place = [part for part in place if part not in ("body", "query", "path")]
+    return [part for before, part in zip([None, *place], place, strict=False) if part != before]
+
+
+def _reach(place: Sequence[int | str]) -> tuple[list[int], int]:
+    return [part for part in place if isinstance(part, int)], len(place)
 
 
 def _of_http(error: HTTPException) -> Problem:

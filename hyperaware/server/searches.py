@@ -11,7 +11,17 @@ from hyperaware.server.access import Searching, TheEngine, role_of
 from hyperaware.server.decisions import Decision, sha256
 from hyperaware.server.inputs import Input, seen, words
 from hyperaware.server.problems import Problem
-from hyperaware.server.shapes import Given, ImageURL, Modality, Role, Told, VerdictShape, Words, with_examples
+from hyperaware.server.shapes import (
+    Given,
+    ImageURL,
+    Modality,
+    Role,
+    Several,
+    Told,
+    VerdictShape,
+    Words,
+    with_examples,
+)
 
 __all__ = ["Id", "ItemShape", "hash_of", "router"]
 
@@ -43,7 +53,7 @@ class SearchRequest(Given):
     """How far an unsafe query is moved: no less than the role's rule asks for."""
     folder: Annotated[str | None, Field(min_length=1, max_length=500)] = None
     """Only items in or below this folder of the index."""
-    ids: Annotated[list[Id] | None, Field(max_length=10_000)] = None
+    ids: Several[Id] | None = None
     """Only these items."""
 
     @model_validator(mode="after")

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = Field(20 * 2**20, ge=1024)
     """Most bytes of a request's body."""
-    max_inputs: int = Field(256, ge=1)
+    max_inputs: int = Field(256, ge=1, le=10_000)
     """Most inputs (texts, or parts) of one request."""
     max_images: int = Field(16, ge=1)
     """Most pictures of one request."""

@@ -1,21 +1,31 @@
 """What several routes take and give, as it stands in the OpenAPI document."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi.responses import Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from hyperaware.moderation.policy import Verdict
 
 __all__ = [
     "PROBLEMS",
     "Action",
+    "Few",
     "Given",
     "ImagePart",
     "Modality",
     "ProblemBody",
     "Role",
+    "Several",
     "StopShape",
     "Told",
     "VerdictShape",
@@ -28,11 +38,36 @@ __all__ = [
 Action = Literal["allow", "blur", "redirect", "review", "block"]
 Modality = Literal["text", "image"]
 
+MOST_ELEMENTS = 10_000
+"""Elements of one list of a request."""
+MOST_FIELDS = 100
+"""Fields of one object of a request."""
+T = TypeVar("T")
+
+Several = Annotated[list[T], Field(max_length=MOST_ELEMENTS, fail_fast=True)]
+"""A list of which the first wrong element is told. To tell all of a million wrong ones would take minutes."""
+
+
+def _few(given: Any) -> Any:
+    """`given`, unless it has so many fields that to tell what is wrong with each would take long."""
+    if isinstance(given, dict) and len(given) > MOST_FIELDS:
+        raise ValueError(f"{len(given):,} fields, expected at most {MOST_FIELDS}")
+    return given
+
+
+Few = BeforeValidator(_few)
+"""For a mapping of a request."""
+
 
 class Given(BaseModel):
     """A request's body: an unknown field is refused, for a misspelled one would be silently absent."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, given: Any) -> Any:
+        return _few(given)
 
 
 def with_examples(*examples: Any) -> ConfigDict:

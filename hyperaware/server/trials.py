@@ -11,7 +11,17 @@ from hyperaware.server.inputs import seen, words
 from hyperaware.server.judging import judged
 from hyperaware.server.policies import ClauseShape
 from hyperaware.server.problems import Problem
-from hyperaware.server.shapes import Given, ImageURL, Modality, Role, Told, VerdictShape, Words, with_examples
+from hyperaware.server.shapes import (
+    Few,
+    Given,
+    ImageURL,
+    Modality,
+    Role,
+    Told,
+    VerdictShape,
+    Words,
+    with_examples,
+)
 
 __all__ = ["router"]
 
@@ -27,7 +37,7 @@ class TrialRequest(Given):
     text: Words | None = None
     image: ImageURL | None = None
     role: Role = None
-    categories: Annotated[dict[str, Probability], Field(max_length=100)] = Field(default_factory=dict)
+    categories: Annotated[dict[str, Probability], Few] = Field(default_factory=dict)
     """Probabilities to take in place of the measured ones, of categories that are measured or that the role
     has a rule for."""
 
