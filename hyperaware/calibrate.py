@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from hyperaware.data.folder import fingerprint
+from hyperaware.data.left_out import Unusable
 from hyperaware.data.quadruplet import Row
-from hyperaware.errors import ConfigError, DataError, SafetyError
+from hyperaware.errors import ConfigError, SafetyError
 from hyperaware.evaluation.embed import AsJudged, embed_as_judged
 from hyperaware.evaluation.examples import Examples
 from hyperaware.models.dual_encoder import DualEncoder
@@ -42,6 +43,7 @@ def calibrate(
     domain_by: str | None = None,
     concepts: Concepts | None = None,
     bounds: Bounds | None = None,
+    unusable: Unusable | None = None,
     progress: Progress | None = None,
 ) -> Calibrated:
     """Bounds and calibration of a model, from rows that no training has seen.
@@ -51,6 +53,8 @@ def calibrate(
         concepts: of the categories; by default the set of the package that fits the model.
         bounds: earlier ones, whose landings are kept: those were chosen on validation rows, by what a search
             finds. None: the inner edge of the safe classes.
+        unusable: what is known to be bad; pictures that cannot be read are entered too. By default, and
+            unless it may be left out, it is refused. What is left out is counted in the calibration.
 
     Raises:
         ConfigError: a model without a root, or an unknown key.
@@ -59,7 +63,8 @@ def calibrate(
     """
     if domain_by is not None and domain_by not in DOMAIN_KEYS:
         raise unknown_name("key of rows that can name a domain", domain_by, DOMAIN_KEYS)
-    points, windows = _points(model, rows, progress)
+    unusable = Unusable() if unusable is None else unusable
+    rows, (points, windows) = _points(model, rows, unusable, progress)
     measured = bounds_module.measure(
         points,
         space=model.space,
@@ -79,13 +84,20 @@ def calibrate(
         scorer=Scorer(model, Concepts.of(model) if concepts is None else concepts),
         windows=windows,
     )
-    return Calibrated(measured, found)
+    return Calibrated(measured, replace(found, left_out=len(unusable.reasons)))
 
 
 def check_drift(
-    model: DualEncoder, rows: Sequence[Row], calibration: Calibration, *, progress: Progress | None = None
+    model: DualEncoder,
+    rows: Sequence[Row],
+    calibration: Calibration,
+    *,
+    unusable: Unusable | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Drift]:
     """For each modality whether the safe parts of `rows` still look like those of the calibration.
+
+    `unusable` as in `calibrate`.
 
     Raises:
         SafetyError: the calibration of another model.
@@ -96,7 +108,8 @@ def check_drift(
             f"the calibration belongs to the model {calibration.model_fingerprint[:12]}, this one is "
             f"{model.fingerprint[:12]}. Calibrate it again."
         )
-    distances = distances_by_class(_points(model, rows, progress).points, model.space)
+    _, judged = _points(model, rows, Unusable() if unusable is None else unusable, progress)
+    distances = distances_by_class(judged.points, model.space)
     return drift(calibration, {modality: distances[f"safe_{modality}"] for modality in MODALITIES})
 
 
@@ -114,13 +127,16 @@ def guarantee(model: DualEncoder, bounds: Bounds) -> str:
     return "\n".join(found.guarantee(modality) for modality in MODALITIES)
 
 
-def _points(model: DualEncoder, rows: Sequence[Row], progress: Progress | None) -> AsJudged:
+def _points(
+    model: DualEncoder, rows: Sequence[Row], unusable: Unusable, progress: Progress | None
+) -> tuple[list[Row], AsJudged]:
+    """The rows that can be used, and their points."""
     if not model.space.has_root:
         raise ConfigError(
             f"the model {model.name!r} lies on a sphere, which has no root: nothing to measure."
         )
     examples = Examples(rows, model=model, progress=progress)
-    if examples.failed:
-        raise DataError(f"{len(examples.failed)} pictures cannot be read: {examples.failed[:3]}.")
+    unusable.settle(examples.failed, rows)
     found = embed_as_judged(model, examples)
-    return found._replace(points=replace(found.points, categories=tuple(row.category for row in rows)))
+    categories = tuple(row.category for row in examples.rows)
+    return examples.rows, found._replace(points=replace(found.points, categories=categories))

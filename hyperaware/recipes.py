@@ -15,10 +15,9 @@ from typing import Any
 from hyperaware import distributed
 from hyperaware.data.folder import fingerprint
 from hyperaware.data.leaks import apart
-from hyperaware.data.left_out import with_rows, write_left_out
+from hyperaware.data.left_out import Unusable, with_rows, write_left_out
 from hyperaware.data.quadruplet import Quadruplet, Row
 from hyperaware.data.sources import read as read_source
-from hyperaware.data.sources import scan
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.evaluation.embed import embed_as_judged
 from hyperaware.evaluation.examples import Examples
@@ -252,8 +251,11 @@ def run(
         report_to=report_to,
     )
     if model.space.has_root and distributed.is_main():
-        good = {part: examples[part].rows for part in ("calibration", "validation")}
-        measure_bounds(load(folder), **good, read=read).save(folder)
+        good = {part: examples[part].rows for part in PARTS}
+        found = measure_bounds(
+            load(folder), calibration=good["calibration"], validation=good["validation"], read=read
+        )
+        found.save(folder)
     distributed.wait()
     unread = {path: why for each in examples.values() for path, why in each.failed}
     failed |= with_rows(unread, itertools.chain(*rows.values()))
@@ -279,20 +281,26 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def measure_bounds(
-    model: DualEncoder, *, calibration: list[Row], validation: list[Row], read: Read = Examples
+    model: DualEncoder,
+    *,
+    calibration: list[Row],
+    validation: list[Row],
+    read: Read = Examples,
+    unusable: Unusable | None = None,
 ) -> bounds_module.Bounds:
     """Triggers and limits from the calibration rows, landings chosen on the validation rows.
 
     Raises:
-        DataError: a picture cannot be read; bounds are never measured on a part of what was given.
+        DataError: something cannot be used, unless `unusable` lets it be left out.
     """
-    points = {}
-    for part, rows in (("calibration", calibration), ("validation", validation)):
-        examples = read(rows, model=model)
-        if examples.failed:
-            raise DataError(f"{len(examples.failed)} {part} pictures cannot be read: {examples.failed[:3]}.")
-        points[part] = embed_as_judged(model, examples).points
-    return bounds_of_points(model, points, calibration=calibration)
+    examples = {
+        part: read(rows, model=model)
+        for part, rows in (("calibration", calibration), ("validation", validation))
+    }
+    unread = itertools.chain(*(each.failed for each in examples.values()))
+    (Unusable() if unusable is None else unusable).settle(unread, [*calibration, *validation])
+    points = {part: embed_as_judged(model, each).points for part, each in examples.items()}
+    return bounds_of_points(model, points, calibration=examples["calibration"].rows)
 
 
 def bounds_of_points(
@@ -325,11 +333,7 @@ def rows_of(
         DataError: the folder cannot be read, or has no row of that split.
     """
     if part.folder is not None:
-        if failed is None:
-            return read_source(part.folder, split=part.split)[: part.count]
-        reading = scan(part.folder)
-        failed |= {each.where: str(each).removeprefix(f"{each.where}: ") for each in reading.problems}
-        return reading.of_split(part.split).rows[: part.count]
+        return read_source(part.folder, split=part.split, failed=failed)[: part.count]
     if part.count is None:
         raise ConfigError(f"the slice {part.split!r} of the embedded world needs a count.")
     folder = world / f"{part.split}-{part.seed}-{part.count}"

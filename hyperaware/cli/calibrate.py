@@ -5,13 +5,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hyperaware.cli.group import DRIFTED
-from hyperaware.cli.parameters import Json, ModelName, Split, World, named_rows, world_cache
+from hyperaware.cli.group import BAD_INPUTS, DRIFTED
+from hyperaware.cli.parameters import (
+    Json,
+    LeaveOutBad,
+    ModelName,
+    Split,
+    World,
+    named,
+    named_rows,
+    world_cache,
+)
 from hyperaware.errors import ConfigError, SafetyError
 from hyperaware.terminal import Bars, emit, note, screen, table
 
 if TYPE_CHECKING:
     from hyperaware.calibrate import Calibrated
+    from hyperaware.data.left_out import Unusable
     from hyperaware.data.quadruplet import Row
     from hyperaware.models.dual_encoder import DualEncoder
     from hyperaware.moderation.drift import Drift
@@ -45,6 +55,7 @@ def calibrate(
         bool,
         typer.Option("--check", help="Measure nothing: compare the safe rows with the stored calibration."),
     ] = False,
+    leave_out_bad: LeaveOutBad = False,
     world: World = None,
     json: Json = False,
 ) -> None:
@@ -53,34 +64,47 @@ def calibrate(
     Writes bounds.json (trigger and limit anew, landings kept; verdicts are taken by this file) and
     calibration.json (the promises, probabilities, categories and thresholds per domain).
 
+    Nothing is measured if a row or picture cannot be used, and each is named. With --leave-out-bad they are
+    left out and counted in calibration.json, and the exit code is 3.
+
     With --check nothing is written: new benign rows are compared with those of the calibration. The exit code
     is 4 if they have drifted, so that the promises no longer hold.
     """
+    from hyperaware.data.left_out import Unusable
     from hyperaware.models.pretrained import SHIPPED, load
 
     if model in SHIPPED and not check:
         raise ConfigError(
-            f"{model!r} is shipped with the calibration that it was tested with. Save a copy of the model to "
-            "a folder (hyperaware.models.pretrained.save) and give that folder."
+            f"{model!r} is shipped and stays as it was tested. Copy it (hyperaware export {model} --format "
+            "hyperaware --out DIR) and give that folder."
         )
     loaded = load(model)
     if not loaded.space.has_root:
         raise ConfigError(f"the model {model} lies on a sphere, which has no root: nothing can be measured.")
-    with Bars() as bars:
-        cache = world_cache(world)
-        rows = named_rows(data, count, of_world=WORLD_COUNT, cache=cache, bars=bars, split=split)
+    bad = Unusable(leave_out=leave_out_bad)
+    with named(bad.reasons), Bars() as bars:
+        rows = named_rows(
+            data,
+            count,
+            of_world=WORLD_COUNT,
+            cache=world_cache(world),
+            bars=bars,
+            split=split,
+            failed=bad.reasons,
+        )
         if check:
-            found = _checked(loaded, rows, bars)
+            found = _checked(loaded, rows, bad, bars)
         else:
-            made = _calibrated(loaded, rows, false_positive_rate, miss_rate, domain_by, concepts, bars)
+            made = _calibrated(loaded, rows, false_positive_rate, miss_rate, domain_by, concepts, bad, bars)
     if check:
-        _show_drift(found, json)
+        _show_drift(found, bad, json)
         if any(each.drifted for each in found.values()):
             raise typer.Exit(DRIFTED)
-        return
-    made.bounds.save(model)
-    path = made.calibration.save(model)
-    _show(made, path, json)
+    else:
+        made.bounds.save(model)
+        _show(made, made.calibration.save(model), bad, json)
+    if bad.reasons:
+        raise typer.Exit(BAD_INPUTS)
 
 
 def _calibrated(
@@ -90,6 +114,7 @@ def _calibrated(
     miss_rate: float,
     domain_by: str | None,
     concepts: Path | None,
+    bad: "Unusable",
     bars: Bars,
 ) -> "Calibrated":
     from hyperaware.calibrate import calibrate as calibrated
@@ -110,11 +135,12 @@ def _calibrated(
         domain_by=domain_by,
         concepts=Concepts.of(model, concepts),
         bounds=earlier,
+        unusable=bad,
         progress=bars.of("read"),
     )
 
 
-def _show(made: "Calibrated", path: Path, json: bool) -> None:
+def _show(made: "Calibrated", path: Path, bad: "Unusable", json: bool) -> None:
     from dataclasses import asdict
 
     from hyperaware.moderation.bounds import MODALITIES
@@ -122,7 +148,8 @@ def _show(made: "Calibrated", path: Path, json: bool) -> None:
 
     found = made.calibration
     if json:
-        emit({"path": str(path), "bounds": asdict(made.bounds), "calibration": asdict(found)})
+        written = {"bounds": asdict(made.bounds), "calibration": asdict(found)}
+        emit({"path": str(path), **written, "failed": bad.reasons})
         return
     rows = []
     for modality in MODALITIES:
@@ -153,7 +180,7 @@ def _show(made: "Calibrated", path: Path, json: bool) -> None:
     screen().print(f"\nWritten to {path.with_name('bounds.json')} and {path}", soft_wrap=True)
 
 
-def _checked(model: "DualEncoder", rows: list["Row"], bars: Bars) -> dict[str, "Drift"]:
+def _checked(model: "DualEncoder", rows: list["Row"], bad: "Unusable", bars: Bars) -> dict[str, "Drift"]:
     from hyperaware.calibrate import check_drift
     from hyperaware.moderation import bounds as bounds_module
     from hyperaware.moderation import calibration as calibration_module
@@ -166,17 +193,18 @@ def _checked(model: "DualEncoder", rows: list["Row"], bars: Bars) -> dict[str, "
             f"{model.folder} has no calibration.json to compare with. Run `hyperaware calibrate` without "
             "--check first."
         )
-    return check_drift(model, rows, stored, progress=bars.of("read"))
+    return check_drift(model, rows, stored, unusable=bad, progress=bars.of("read"))
 
 
-def _show_drift(found: dict[str, "Drift"], json: bool) -> None:
+def _show_drift(found: dict[str, "Drift"], bad: "Unusable", json: bool) -> None:
     from dataclasses import asdict
 
     from hyperaware.moderation.promises import percent
 
     drifted = any(each.drifted for each in found.values())
     if json:
-        emit({"drifted": drifted, **{modality: asdict(each) for modality, each in found.items()}})
+        drifts = {modality: asdict(each) for modality, each in found.items()}
+        emit({"drifted": drifted, **drifts, "failed": bad.reasons})
         return
     rows = [
         [

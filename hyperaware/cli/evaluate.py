@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -75,19 +76,22 @@ def evaluate(
 ) -> None:
     """Measure models on the same rows: retrieval, redirect, separation.
 
-    A row whose picture cannot be read is left out of every figure, named and counted:
-    the exit code is then 3.
+    A row that cannot be used, or whose picture cannot be read, is left out of every figure and named: the
+    exit code is then 3.
     A model without bounds is measured as it is, without a redirect.
     """
     from hyperaware.models.pretrained import load
 
     _require_possible(protocols or [], calibration=calibration, gallery=gallery)
     loaded = [load(name) for name in models]  # before any work: a name may be wrong
+    failed: dict[str, str] = {}
     with Bars() as bars:
         cache = world_cache(world)
-        rows = named_rows(data, count, of_world=WORLD_COUNT, cache=cache, bars=bars, split=split)
-        others = _other_rows(rows, calibration, gallery or [], cache, bars)
-        measured = [_measure(model, rows, data, others, bars) for model in loaded]
+        rows = named_rows(
+            data, count, of_world=WORLD_COUNT, cache=cache, bars=bars, split=split, failed=failed
+        )
+        others = _other_rows(rows, calibration, gallery or [], cache, bars, failed)
+        measured = [_measure(model, rows, data, others, failed, bars) for model in loaded]
     if protocols:
         measured = [(_only(measurement, protocols), bounds) for measurement, bounds in measured]
     runs = [measurement.run for measurement, _ in measured]
@@ -128,7 +132,12 @@ def _require_possible(
 
 
 def _other_rows(
-    rows: Sequence["Row"], calibration: str | None, galleries: Sequence[str], cache: Path, bars: Bars
+    rows: Sequence["Row"],
+    calibration: str | None,
+    galleries: Sequence[str],
+    cache: Path,
+    bars: Bars,
+    failed: dict[str, str],
 ) -> _Others:
     """The rows that the options name, once it is sure that none of them is measured too."""
     from hyperaware.data.sources import name_of
@@ -137,9 +146,9 @@ def _other_rows(
     if len(set(names)) < len(names):
         raise ConfigError(f"two galleries have one name: {', '.join(names)}. Rename a folder.")
     others = _Others(
-        calibration=None if calibration is None else _calibration_rows(calibration, cache, bars),
+        calibration=None if calibration is None else _calibration_rows(calibration, cache, bars, failed),
         galleries={
-            name: named_rows(data, None, of_world=WORLD_COUNT, cache=cache, bars=bars)
+            name: named_rows(data, None, of_world=WORLD_COUNT, cache=cache, bars=bars, failed=failed)
             for name, data in zip(names, galleries, strict=True)
         },
     )
@@ -147,12 +156,12 @@ def _other_rows(
     return others
 
 
-def _calibration_rows(data: str, cache: Path, bars: Bars) -> list["Row"]:
+def _calibration_rows(data: str, cache: Path, bars: Bars, failed: dict[str, str]) -> list["Row"]:
     if data.startswith(OF_WORLD):
         return named_rows(data, None, of_world=WORLD_COUNT, cache=cache, bars=bars)
     from hyperaware.data.sources import read
 
-    return read(data, split="calibration")
+    return read(data, split="calibration", failed=failed)
 
 
 def _require_apart(rows: Sequence["Row"], others: _Others) -> None:
@@ -174,9 +183,16 @@ def _only(measurement: "Measurement", protocols: Sequence[str]) -> "Measurement"
 
 
 def _measure(
-    model: "DualEncoder", rows: list["Row"], data: str, others: _Others, bars: Bars
+    model: "DualEncoder",
+    rows: list["Row"],
+    data: str,
+    others: _Others,
+    left_out: dict[str, str],
+    bars: Bars,
 ) -> tuple["Measurement", "Bounds | None"]:
+    """What was measured, in whose record rows that were left out before are named too, and the bounds."""
     from hyperaware.catalogue import own_bounds
+    from hyperaware.data.left_out import with_rows
     from hyperaware.evaluation.runs import measurement
     from hyperaware.moderation.bounds import FILE_NAME
 
@@ -190,7 +206,8 @@ def _measure(
         galleries=others.galleries,
         progress=bars.of(f"read for {model.name}"),
     )
-    return measured, bounds
+    unread = with_rows(measured.run.failed, chain(rows, others.calibration or (), *others.galleries.values()))
+    return measured._replace(run=replace(measured.run, failed=left_out | unread)), bounds
 
 
 def _columns(runs: Sequence["Run"], seed_runs: bool) -> dict[str, Any]:

@@ -1,18 +1,31 @@
 """Parameters that several verbs share, spelled and explained once, and what they stand for."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hyperaware.errors import ConfigError
-from hyperaware.terminal import Bars
+from hyperaware.terminal import Bars, note
 
 if TYPE_CHECKING:
     from hyperaware.data.quadruplet import Row
 
-__all__ = ["OF_WORLD", "Concepts", "Json", "ModelName", "Split", "World", "named_rows", "world_cache"]
+__all__ = [
+    "OF_WORLD",
+    "Concepts",
+    "Json",
+    "LeaveOutBad",
+    "ModelName",
+    "Split",
+    "World",
+    "named",
+    "named_rows",
+    "world_cache",
+]
 
 OF_WORLD = "world:"
 
@@ -21,6 +34,13 @@ Concepts = Annotated[
     typer.Option(metavar="TOML", help="Categories and their prompts. [default: those that fit the model]"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, for machines.")]
+LeaveOutBad = Annotated[
+    bool,
+    typer.Option(
+        "--leave-out-bad",
+        help="Measure on what can be used, name the rest, and end with exit code 3. [default: refuse]",
+    ),
+]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model, or a model's folder.")]
 Split = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only the rows of this split of SOURCE. [default: all]")
@@ -45,16 +65,24 @@ def world_cache(given: Path | None) -> Path:
 
 
 def named_rows(
-    data: str, count: int | None, *, of_world: int, cache: Path, bars: Bars, split: str | None = None
+    data: str,
+    count: int | None,
+    *,
+    of_world: int,
+    cache: Path,
+    bars: Bars,
+    split: str | None = None,
+    failed: dict[str, str] | None = None,
 ) -> list["Row"]:
     """The rows of a source or of `world:SPLIT`: the first `count`, or by default all and `of_world`.
 
-    `split`: of a source, only the rows of this split.
+    `split`: of a source, only the rows of this split. With `failed`, what of a source cannot be used is left
+    out and entered there (where to why); without, it is refused.
     """
     if not data.startswith(OF_WORLD):
         from hyperaware.data.sources import read
 
-        return read(data, split=split)[:count]
+        return read(data, split=split, failed=failed)[:count]
     if split is not None:
         raise ConfigError(f"--split is for a source with several splits; {data} names one already.")
     from hyperaware.recipes import Slice, rows_of
@@ -66,3 +94,13 @@ def named_rows(
 
         raise unknown_name("split of the world", of, SPLITS)
     return rows_of(Slice(split=of, count=of_world if count is None else count), cache, bars)
+
+
+@contextmanager
+def named(failed: dict[str, str]) -> Iterator[None]:
+    """Names on stderr, however the block ends, what is entered in `failed` by then."""
+    try:
+        yield
+    finally:
+        for where, why in failed.items():
+            note(f"failed: {where}: {why}")

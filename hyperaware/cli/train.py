@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS, BELOW_FLOOR
-from hyperaware.cli.parameters import Json, ModelName, World, world_cache
+from hyperaware.cli.parameters import Json, LeaveOutBad, ModelName, World, named, world_cache
 from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars, emit, note, screen, table
 
@@ -146,7 +146,7 @@ def _chosen(
     from hyperaware.methods import METHODS
     from hyperaware.recipes import of_method, read_recipe
 
-    if name not in METHODS:
+    if name not in METHODS and (":" not in name or Path(name).is_file()):
         return _with_data(read_recipe(name), base, data, validation, calibration)
     validation, calibration = validation or data, calibration or data
     if base is None or data is None or validation is None or calibration is None:
@@ -179,6 +179,7 @@ def bounds(
     model: ModelName,
     calibration: Annotated[str, typer.Option(metavar="SOURCE", help="Rows that no training has seen.")],
     validation: Annotated[str, typer.Option(metavar="SOURCE", help="Rows on which the landing is chosen.")],
+    leave_out_bad: LeaveOutBad = False,
     json: Json = False,
 ) -> None:
     """Measure, on your own rows, the bounds that MODEL judges by.
@@ -189,44 +190,53 @@ def bounds(
     calibration rows; the landing (where a redirected query goes) is chosen on the validation rows. Of a
     source with several splits, the rows of that name are taken.
 
+    Nothing is measured if a row or picture cannot be used, and each is named.
+
     A calibration.json in the folder speaks of the thresholds before. It is no longer valid then, and the
     model judges nothing until `hyperaware calibrate` is run again. That measures trigger and limit itself,
     and keeps the landing.
     """
     from dataclasses import asdict
 
+    from hyperaware.data.left_out import Unusable
     from hyperaware.models.pretrained import SHIPPED, load
     from hyperaware.recipes import measure_bounds
 
     if model in SHIPPED:
         raise ConfigError(
-            f"{model!r} is shipped with the bounds that it was tested with. Save a copy of the model to a "
-            "folder (hyperaware.models.pretrained.save) and give that folder."
+            f"{model!r} is shipped and stays as it was tested. Copy it (hyperaware export {model} --format "
+            "hyperaware --out DIR) and give that folder."
         )
     loaded = load(model)
     if not loaded.space.has_root:
         raise ConfigError(f"the model {model} lies on a sphere, which has no root: nothing can be measured.")
-    measured = measure_bounds(
-        loaded,
-        calibration=_rows_called("calibration", calibration),
-        validation=_rows_called("validation", validation),
-    )
+    bad = Unusable(leave_out=leave_out_bad)
+    with named(bad.reasons):
+        measured = measure_bounds(
+            loaded,
+            calibration=_rows_called("calibration", calibration, bad.reasons),
+            validation=_rows_called("validation", validation, bad.reasons),
+            unusable=bad,
+        )
     path = measured.save(model)
     if json:
-        emit({"path": str(path), **asdict(measured)})
+        emit({"path": str(path), **asdict(measured), "failed": bad.reasons})
     else:
         show_bounds(measured)
         screen().print(f"\nWritten to {path}", soft_wrap=True)
     _note_calibration(path.parent, measured, data=calibration)
+    if bad.reasons:
+        raise typer.Exit(BAD_INPUTS)
 
 
-def _rows_called(split: str, source: str) -> "list[Row]":
-    """All rows of a source; of one that has several splits, those of this split."""
+def _rows_called(split: str, source: str, failed: dict[str, str]) -> "list[Row]":
+    """All rows of a source; of one that has several splits, those of this split. Bad ones are in `failed`."""
     from hyperaware.data.sources import scan
 
     reading = scan(source)
-    rows = reading.whole()
-    return rows if len({row.split for row in rows}) == 1 else reading.of_split(split).rows
+    failed |= reading.left_out
+    is_one = len({row.split for row in reading.rows}) == 1
+    return reading.rows if is_one else reading.of_split(split).rows
 
 
 def _note_calibration(folder: Path, bounds: "Bounds", *, data: str) -> None:

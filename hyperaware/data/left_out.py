@@ -1,16 +1,46 @@
-"""What a run leaves out: named with the rows that are lost by it, and written down."""
+"""What cannot be used: refused, or left out; named with the rows that are lost by it, and written down."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hyperaware.data.quadruplet import Row
+from hyperaware.errors import DataError
 from hyperaware.files import whole
 
-__all__ = ["LEFT_OUT", "with_rows", "write_left_out"]
+__all__ = ["LEFT_OUT", "Unusable", "with_rows", "write_left_out"]
 
 LEFT_OUT = "left-out.jsonl"
 SHOWN = 3
+
+
+@dataclass
+class Unusable:
+    """What of the rows that were given cannot be used, where something is promised of all of them.
+
+    It is refused, so that no promise rests on a part silently; or left out, where that is said.
+    """
+
+    leave_out: bool = False
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Of each row or picture where it is, and why."""
+
+    def settle(self, unread: Iterable[tuple[str, str]], rows: Sequence[Row]) -> None:
+        """Enter pictures that cannot be read, and go on only if what is entered may be left out.
+
+        Raises:
+            DataError: something is entered and may not; the message tells the first ones.
+        """
+        self.reasons |= with_rows(dict(unread), rows)
+        if self.reasons and not self.leave_out:
+            first = "; ".join(f"{where}: {why}" for where, why in list(self.reasons.items())[:SHOWN])
+            more = f"; and {len(self.reasons) - SHOWN:,} more" if len(self.reasons) > SHOWN else ""
+            raise DataError(
+                f"{len(self.reasons):,} rows or pictures cannot be used: {first}{more}. Nothing is measured, "
+                "for a promise must not silently rest on a part of what was given. Mend or remove them "
+                "(`hyperaware data check SOURCE` tells of each), or leave them out with --leave-out-bad."
+            )
 
 
 def with_rows(reasons: Mapping[str, str], rows: Iterable[Row]) -> dict[str, str]:

@@ -93,13 +93,23 @@ class Reading:
             raise DataError(f"{self.source} has no row of split {split!r}. Its splits: {known}.{first}")
         return replace(self, rows=rows)
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Of each row that cannot be used where it stands, and why."""
+        return {each.where: str(each).removeprefix(f"{each.where}: ") for each in self.problems}
+
     def whole(self) -> list[Row]:
         """The rows, if there is nothing wrong.
 
         Raises:
-            RowProblem: the first problem.
-            DataError: there are no rows.
+            RowProblem: the only problem.
+            DataError: the first of several, or there are no rows.
         """
+        if len(self.problems) > 1:
+            raise DataError(
+                f"{self.problems[0]} {len(self.problems) - 1:,} more rows of {self.source} cannot be used: "
+                "`hyperaware data check` names each."
+            )
         if self.problems:
             raise self.problems[0]
         if not self.rows:

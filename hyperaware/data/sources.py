@@ -54,15 +54,24 @@ _TABLES = (".csv", ".tsv", ".parquet")
 """Suffixes of the table that stands in a folder in the place of captions.jsonl."""
 
 
-def read(source: str | Path, *, split: str | None = None) -> list[Row]:
-    """The rows of a source, or those of one split; nothing in it may be wrong.
+def read(source: str | Path, *, split: str | None = None, failed: dict[str, str] | None = None) -> list[Row]:
+    """The rows of a source, or those of one split.
+
+    With `failed`, rows that cannot be used are left out and entered there (where to why); without, nothing in
+    the source may be wrong.
 
     Raises:
         DataError: a row cannot be used, or there is none.
         ConfigError: the source is spelled wrongly.
     """
     reading = scan(source)
-    reading.whole()
+    if failed is None:
+        reading.whole()
+    else:
+        failed |= reading.left_out
+        if not reading.rows:
+            first = f" The first problem: {reading.problems[0]}" if reading.problems else ""
+            raise DataError(f"{reading.source} has no row that can be used.{first}")
     return reading.of_split(split).rows
 
 

@@ -58,7 +58,7 @@ class Run:
     split: str
     rows: int
     failed: Mapping[str, str]
-    """Pictures that could not be read, with the reason; their rows are in no figure."""
+    """Rows that could not be used and pictures that could not be read, and why; they are in no figure."""
     bounds: Mapping[str, Any] | None
     figures: Mapping[str, float]
     """Keys as at the head of `evaluation.keys`."""

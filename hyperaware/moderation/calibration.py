@@ -91,8 +91,12 @@ class Calibration:
     model_fingerprint: str
     data_fingerprint: str
     split: str
+    left_out: int = 0
+    """Rows or pictures that were given too and could not be used; nothing is promised of their like."""
 
     def __post_init__(self) -> None:
+        if type(self.left_out) is not int or self.left_out < 0:
+            raise SafetyError(f"left_out is {self.left_out!r}, expected a count. {_REMEDY}")
         for name in ("model_fingerprint", "data_fingerprint", "split"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise SafetyError(f"{name} is {getattr(self, name)!r}, expected a text. {_REMEDY}")
@@ -123,16 +127,22 @@ class Calibration:
         For instance "A new safe text lies above 0.2676 with probability at most 5 % (split conformal, 1,000
         safe texts; for this threshold 3.7 % to 6.4 % with 95 % confidence), and a new unsafe one at 0.2676 or
         within with probability at most 2 % (1,000 unsafe texts), as long as new data are like the calibration
-        rows."
+        rows." What was left out of the rows is counted behind it.
         """
         found = self.of(modality).thresholds
         safe, unsafe = found.false_positive, found.miss
+        left_out = (
+            f" Left out, because they could not be used: {self.left_out:,} rows or pictures."
+            if self.left_out
+            else ""
+        )
         return (
             f"A new safe {modality} lies above {found.limit:.4f} with probability at most "
             f"{percent(safe.rate)} (split conformal, {safe.n:,} safe {modality}s; for this threshold "
             f"{percent(safe.low)} to {percent(safe.high)} with {percent(CONFIDENCE)} confidence), and a new "
             f"unsafe one at {found.trigger:.4f} or within with probability at most {percent(unsafe.rate)} "
             f"({unsafe.n:,} unsafe {modality}s), as long as new data are like the calibration rows."
+            f"{left_out}"
         )
 
     def require_bounds(self, bounds: Bounds) -> None:

@@ -98,6 +98,25 @@ def test_the_guarantee_is_a_sentence_with_its_numbers(made: Made) -> None:
     )
 
 
+def test_what_was_left_out_is_a_part_of_the_guarantee_and_of_the_file(made: Made, tmp_path: Path) -> None:
+    bounds, found = made
+    assert "Left out" not in found.guarantee("image")
+    fewer = replace(found, left_out=1200)
+    assert fewer.guarantee("image").startswith(found.guarantee("image"))
+    assert fewer.guarantee("image").endswith("could not be used: 1,200 rows or pictures.")
+    fewer.save(tmp_path)
+    assert load(tmp_path, bounds=bounds) == fewer
+
+
+def test_a_file_from_before_that_was_counted_is_read(made: Made, tmp_path: Path) -> None:
+    bounds, found = made
+    file = found.save(tmp_path)
+    document = json.loads(file.read_text())
+    del document["left_out"]
+    file.write_text(json.dumps(document))
+    assert load(tmp_path, bounds=bounds) == found
+
+
 def test_too_few_rows_are_an_error_that_says_how_many_are_needed(model: DualEncoder) -> None:
     with pytest.raises(SafetyError, match="at least 99 are needed"):
         measured(model, points_around(model, n=98), alpha=0.01)
@@ -156,6 +175,8 @@ def _changed(document: dict, path: str, value: object) -> dict:
         ("image/probability/method", None),
         ("image/surprise", 1),
         ("surprise", 1),
+        ("left_out", -1),
+        ("left_out", "1"),
     ],
 )
 def test_a_damaged_file_is_a_safety_error(path: str, value: object, made: Made, tmp_path: Path) -> None:

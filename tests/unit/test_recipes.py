@@ -322,5 +322,5 @@ def test_bounds_are_never_measured_on_a_part_of_the_rows(
     model: DualEncoder = load(finished[0])
     rows = random_rows(tmp_path, 50, split="calibration")
     rows[7].unsafe_image.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"1 calibration pictures cannot be read: .*7-unsafe\.png"):
+    with pytest.raises(DataError, match=r"1 rows or pictures cannot be used: .*7-unsafe\.png"):
         measure_bounds(model, calibration=rows, validation=rows[:5])
