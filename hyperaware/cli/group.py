@@ -23,7 +23,7 @@ FAILED, WRONG_USE, BAD_INPUTS, DRIFTED, BELOW_FLOOR, INTERRUPTED = 1, 2, 3, 4, 5
 
 GO_ON = {
     "world": "The pictures that were written stay: the same command goes on from there.",
-    "train": "A checkpoint was written: the same command goes on from there.",
+    "train": "The same command goes on from the last checkpoint, if there was one yet.",
     "compare": "Finished models stay: the same command goes on from the last checkpoints.",
     "index": "Every batch that was finished is in the index: the same command goes on from there.",
     "download": "Files that were fetched stay: the same command goes on from there.",

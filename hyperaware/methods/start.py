@@ -100,8 +100,13 @@ def adapt(model: DualEncoder, method: Adapters) -> None:
     `trained`: "text" or "image" leaves the other tower as it is.
 
     Raises:
-        ConfigError: a target is the name of no layer. Peft passes over such a name where others are found.
+        ConfigError: a target is the name of no layer (peft passes over such a name where others are found),
+            or the rank or the dropout is none.
     """
+    if method.lora_rank is not None and method.lora_rank < 1:
+        raise ConfigError(f"lora_rank={method.lora_rank}: expected at least 1, or none for no adapters.")
+    if not 0 <= method.lora_dropout < 1:
+        raise ConfigError(f"lora_dropout={method.lora_dropout}: expected at least 0 and less than 1.")
     towers = tuple(TOWERS) if method.trained == "both" else (method.trained,)
     if method.lora_rank is not None:
         _require_layers(model, method.lora_targets)

@@ -18,6 +18,7 @@ from hyperaware.data.folder import fingerprint
 from hyperaware.data.quadruplet import Quadruplet
 from hyperaware.errors import TrainingError
 from hyperaware.evaluation.examples import Examples
+from hyperaware.files import whole
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import save
 from hyperaware.training.checkpoint import read_checkpoint, read_state, refuse_other_run, write_checkpoint
@@ -120,12 +121,15 @@ class _Run:
         self.train, self.validation, self.folder, self.report = train, validation, folder, report
         folder.mkdir(parents=True, exist_ok=True)
         distributed.join()
-        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        # Precision is a setting of the loop, whatever a launcher was told: its fp16 would have a scaler here.
+        self.accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
         model.to(self.accelerator.device)
         train.device = validation.device = model.device
-        self.inputs = Inputs(method, model=model, train=train)
-        self.guard = Guard(settings, model=model, validation=validation)
         self.identity = self._identity()
+        self._refuse_other_run()
+        self.inputs = Inputs(method, model=model, train=train)
+        self.identity |= self.inputs.identity
+        self.guard = Guard(settings, model=model, validation=validation)
         self.tracking = Tracking(report_to, folder=folder, log=LOG, config=self.identity)
         self.min_radius: float = getattr(method, "min_radius", MIN_RADIUS)  # not every method has cones
         set_seed(settings.seed)
@@ -153,8 +157,15 @@ class _Run:
         identity = {f"training.{name}": value for name, value in asdict(self.settings).items()}
         identity |= vars(self.method) | {"method": self.method.name}
         identity |= {"model": self.model.fingerprint, "data": fingerprint(self.train.rows)}
-        identity |= self.inputs.identity
+        identity |= {"validation": fingerprint(self.validation.rows)}
         return json.loads(json.dumps(identity))
+
+    def _refuse_other_run(self) -> None:
+        """Now, and not only after tables of points have been made of all rows."""
+        path = self.folder / CHECKPOINT
+        if distributed.from_main(path.is_file()):
+            before = read_state(path).get("run", {})
+            refuse_other_run(path, {name: before.get(name) for name in self.identity}, self.identity)
 
     def _sample(self) -> Quadruplet:
         few = torch.arange(min(SAMPLE, len(self.train)))
@@ -251,10 +262,9 @@ class _Run:
 
     def _state(self) -> str:
         shown = ", ".join(f"{name}={value:.4g}" for name, value in scalars(self.model).items())
-        return (
-            f"State: {shown}. Lower the learning rate or start from a smaller norm; "
-            f"the last good checkpoint is {self.folder / CHECKPOINT}."
-        )
+        path = self.folder / CHECKPOINT
+        left = f"the last good checkpoint is {path}" if path.is_file() else "there is no checkpoint yet"
+        return f"State: {shown}. Lower the learning rate or start from a smaller norm; {left}."
 
     # -- measuring and remembering -----------------------------------------------------------------------
 
@@ -333,7 +343,8 @@ class _Run:
         kept = [
             line for line in lines if line.endswith("}") and _is_before(json.loads(line), self.result.step)
         ]
-        log.write_text("".join(line + "\n" for line in kept))
+        with whole(log) as partial:
+            partial.write_text("".join(line + "\n" for line in kept))
 
 
 def _is_before(line: dict[str, Any], step: int) -> bool:

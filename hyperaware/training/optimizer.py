@@ -5,6 +5,7 @@ import math
 from torch import nn
 from torch.optim import AdamW
 
+from hyperaware.errors import ConfigError
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.training.settings import Settings
 
@@ -17,7 +18,13 @@ def adamw(
     """The optimiser, in three groups: matrices (decayed), the towers' vectors, and the model's scalars.
 
     Each group carries `peak`, its learning rate after the warm-up.
+
+    Raises:
+        ConfigError: a learning rate that is negative or no number.
     """
+    for rate in (learning_rate, scalar_learning_rate):
+        if rate is not None and not 0 <= rate < math.inf:
+            raise ConfigError(f"a learning rate of {rate}: expected a number, 0 or more.")
     scalars = [p for _, p in model.scalars() if p.requires_grad]
     towers = [p for p in model.clip.parameters() if p.requires_grad]
     scalar_rate = learning_rate if scalar_learning_rate is None else scalar_learning_rate

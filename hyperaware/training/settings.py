@@ -1,5 +1,6 @@
 """How long, how fast and how often: what every run has, whatever its method."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,12 +60,23 @@ class Settings:
         for name in ("steps", "batch_size", "evaluate_every", "log_every", "guard_patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: expected at least 1.")
-        for name in ("chunk_size", "checkpoint_every"):
+        for name in ("chunk_size", "checkpoint_every", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name}={value}: expected at least 1, or none.")
         if self.batch_size < 2:
             raise ConfigError("batch_size=1: a contrastive loss needs negatives; expected at least 2.")
+        if self.warmup_steps < 0:
+            raise ConfigError(f"warmup_steps={self.warmup_steps}: expected 0 or more.")
+        if not 0 <= self.seed < 2**31:
+            raise ConfigError(f"seed={self.seed}: expected 0 or more, and less than 2^31.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"weight_decay={self.weight_decay}: expected a number, 0 or more.")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: expected at least 0 and less than 1.")
+        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
+            raise ConfigError(f"max_grad_norm={self.max_grad_norm}: expected more than 0, or none.")
         for name in ("min_safe_recall", "min_zero_shot"):
             share = getattr(self, name)
             if share is not None and not 0 < share <= 1:

@@ -21,6 +21,8 @@ from hyperaware.evaluation.boxes import Boxes
 from hyperaware.evaluation.crops import PICTURES, PIXELS
 from hyperaware.evaluation.examples import Examples
 from hyperaware.media.images import decode
+from hyperaware.methods.hycoclip import HyCoCLIP
+from hyperaware.training.inputs import Inputs
 
 MODEL = tiny_model()
 BYTES = 3 * MODEL.preprocess.size**2
@@ -101,6 +103,13 @@ def work(rows: list[Row], rank: int, folder: Path) -> None:
         read(name, good, cache=folder / name, in_memory_limit=limit)
     boxes = Boxes(boxed(good, 8), model=MODEL, cache=folder / "boxes", in_memory_limit=0, together=True)
     found["boxes"] = contents(boxes, len(good)) | {"decoded": taken()}
+
+    more = {"model": MODEL, "cache": folder / "inputs", "in_memory_limit": 0, "together": True}
+    examples = Examples(boxed(good, 8), **more)
+    taken()
+    boxes = Inputs(HyCoCLIP(), model=MODEL, train=examples).boxes
+    assert boxes is not None
+    found["inputs"] = {"decoded": taken(), "cached": boxes.crops.cache == folder / "inputs"}
 
     errors = {"outside": lambda: Boxes(boxed(good, 40), model=MODEL, together=True)}
     fresh = {"model": MODEL, "cache": folder / "full", "in_memory_limit": 0, "together": True}
@@ -197,6 +206,11 @@ def test_boxes_are_cut_once(found: list[dict[str, Any]], rows: list[Row]) -> Non
     assert [len(names) for names in decoded(found, "boxes")] == [5, 5]
     for each in found:
         assert torch.equal(each["boxes"]["pixels"], expected["pixels"])
+
+
+def test_boxes_of_a_training_are_cut_once_and_lie_where_its_pictures_lie(found: list[dict[str, Any]]) -> None:
+    assert [len(names) for names in decoded(found, "inputs")] == [5, 5]
+    assert all(each["inputs"]["cached"] for each in found)
 
 
 def test_an_error_is_that_of_all_processes(found: list[dict[str, Any]]) -> None:

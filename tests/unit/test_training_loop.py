@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from model_samples import CLASSES, random_rows, tiny_model
+from accelerate.state import AcceleratorState
+from model_samples import CLASSES, tiny_model
 from safetensors.torch import safe_open
 from torch import Tensor
-from training_samples import ADAPTED, FULL, SETTINGS, Train, differing, lines, trainer, weights
+from training_samples import ADAPTED, FULL, SETTINGS, Train, differing, lines, weights
 
 from hyperaware.errors import ConfigError, TrainingError
 from hyperaware.evaluation.examples import Examples
@@ -21,18 +22,6 @@ from hyperaware.models.pretrained import load
 from hyperaware.training import loop
 from hyperaware.training.loop import fit
 from hyperaware.training.settings import Settings
-
-
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """Ten rows: two batches of four in an epoch, and two left over."""
-    return Examples(random_rows(tmp_path_factory.mktemp("rows"), 10), model=tiny_model())
-
-
-@pytest.fixture
-def train(examples: Examples, tmp_path: Path) -> Train:
-    return trainer(examples, tmp_path)
-
 
 # -- stopping and keeping --------------------------------------------------------------------------------
 
@@ -114,6 +103,7 @@ def test_what_is_not_finite_stops_the_run_with_a_diagnosis(
     with pytest.raises(TrainingError, match=what) as caught:
         train(method=Broken(lora_rank=None))
     assert "not finite at step 0" in str(caught.value)
+    assert str(caught.value).endswith("there is no checkpoint yet.")
     for scalar in ("curv=1", "alpha_image=0.35", "alpha_text=0.35", "logit_scale=14.29"):
         assert scalar in str(caught.value)
     assert not (tmp_path / "run" / "model.safetensors").exists()
@@ -225,10 +215,56 @@ def test_the_scalars_stay_in_their_ranges(train: Train, tmp_path: Path) -> None:
         assert 14.28 < line["logit_scale"] < 100.001
 
 
-def test_bad_settings_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"steps=0: expected at least 1"):
-        Settings(steps=0)
-    with pytest.raises(ConfigError, match=r"batch_size=1: .* negatives"):
-        Settings(batch_size=1)
-    with pytest.raises(ConfigError, match=r"chunk_size=0: expected at least 1, or none"):
-        Settings(chunk_size=0)
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("steps", 0, "steps=0: expected at least 1"),
+        ("evaluate_every", 0, "evaluate_every=0: expected at least 1"),
+        ("log_every", 0, "log_every=0: expected at least 1"),
+        ("guard_patience", 0, "guard_patience=0: expected at least 1"),
+        ("batch_size", 1, "batch_size=1: .* negatives"),
+        ("chunk_size", 0, "chunk_size=0: expected at least 1, or none"),
+        ("checkpoint_every", 0, "checkpoint_every=0: expected at least 1, or none"),
+        ("patience", 0, "patience=0: expected at least 1, or none"),
+        ("warmup_steps", -1, "warmup_steps=-1: expected 0 or more"),
+        ("seed", -1, "seed=-1: expected 0 or more"),
+        ("seed", 2**31, "expected 0 or more, and less than"),
+        ("weight_decay", -0.1, "weight_decay=-0.1: expected a number, 0 or more"),
+        ("weight_decay", math.nan, "weight_decay=nan: expected a number"),
+        ("weight_decay", math.inf, "weight_decay=inf: expected a number"),
+        ("beta1", 1.0, "beta1=1.0: expected at least 0 and less than 1"),
+        ("beta2", -0.1, "beta2=-0.1: expected at least 0"),
+        ("max_grad_norm", 0.0, "max_grad_norm=0.0: expected more than 0, or none"),
+        ("max_grad_norm", math.nan, "max_grad_norm=nan: expected more than 0"),
+    ],
+)
+def test_bad_settings_are_refused(name: str, wrong: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Settings(**{name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"learning_rate": -1e-4}, "a learning rate of -0.0001: expected a number, 0 or more"),
+        ({"scalar_learning_rate": math.nan}, "a learning rate of nan: expected a number"),
+        ({"lora_rank": 0}, "lora_rank=0: expected at least 1, or none for no adapters"),
+        ({"lora_rank": 2, "lora_dropout": 1.0}, "lora_dropout=1.0: expected at least 0 and less than 1"),
+    ],
+    ids=str,
+)
+def test_bad_settings_of_a_method_are_refused(wrong: dict[str, Any], message: str, train: Train) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(method=dataclasses.replace(FULL, **wrong))
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_the_precision_is_that_of_the_settings_whatever_a_launcher_says(
+    precision: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`accelerate launch` passes its own on, which a user may have configured long ago."""
+    train("plain")
+    AcceleratorState._reset_state()
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
+    train("launched")
+    assert lines(tmp_path / "launched") == lines(tmp_path / "plain")

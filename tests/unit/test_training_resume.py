@@ -16,7 +16,6 @@ from training_samples import (
     differing,
     interrupted,
     lines,
-    trainer,
     weights,
 )
 
@@ -26,17 +25,6 @@ from hyperaware.methods.clip import CLIP
 from hyperaware.methods.hysac import HySAC
 from hyperaware.training import loop
 from hyperaware.training.loop import fit
-
-
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """Ten rows: two batches of four in an epoch, and two left over."""
-    return Examples(random_rows(tmp_path_factory.mktemp("rows"), 10), model=tiny_model())
-
-
-@pytest.fixture
-def train(examples: Examples, tmp_path: Path) -> Train:
-    return trainer(examples, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +169,23 @@ def test_a_checkpoint_of_other_rows_is_refused(train: Train, tmp_path: Path) -> 
         train(train=fewer)
 
 
+def test_other_rows_to_measure_on_make_another_run(train: Train, tmp_path: Path) -> None:
+    """Its best recall sum and its floors were those of the rows before."""
+    train(settings=dataclasses.replace(SETTINGS, steps=2))
+    fewer = Examples(random_rows(tmp_path / "rows", 9), model=tiny_model())
+    with pytest.raises(TrainingError, match="validation was '"):
+        train(validation=fewer)
+
+
+def test_another_run_is_refused_before_any_work(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(settings=dataclasses.replace(SETTINGS, steps=2))
+    monkeypatch.setattr(loop, "Inputs", None)
+    with pytest.raises(TrainingError, match=r"belongs to another run: training\.seed was 0 and is 1"):
+        train(settings=dataclasses.replace(SETTINGS, seed=1))
+
+
 def test_a_checkpoint_from_another_start_is_refused(examples: Examples, train: Train, tmp_path: Path) -> None:
     train(settings=dataclasses.replace(SETTINGS, steps=2))
     with pytest.raises(TrainingError, match="model was '"):
@@ -200,6 +205,28 @@ def test_a_damaged_checkpoint_is_named(train: Train, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(TrainingError, match=r"checkpoint\.safetensors is not a readable checkpoint"):
         train()
+
+
+def test_the_log_survives_a_kill_while_it_is_cut(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written in place, it would be empty at that moment, and its first lines lost."""
+    train("whole")
+    constant = dataclasses.replace(SETTINGS, steps=4)
+    train("cut", settings=constant)
+
+    def killed(self: Path, text: str, *_: Any, **__: Any) -> int:
+        self.write_bytes(text.encode()[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train("cut")
+    train("cut")
+    assert [line["step"] for line in lines(tmp_path / "cut")] == [
+        line["step"] for line in lines(tmp_path / "whole")
+    ]
 
 
 def test_a_torn_line_at_the_end_of_the_log_is_dropped(train: Train, tmp_path: Path) -> None:
