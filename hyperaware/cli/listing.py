@@ -34,7 +34,7 @@ def show(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: Json = False,
 ) -> None:
-    """List models, methods, recipes, stores, splits, protocols or published tables."""
+    """List the names that other verbs take: models, methods, recipes."""
     found = names(kind)
     if as_json:
         emit({kind.value: found})
