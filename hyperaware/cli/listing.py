@@ -54,7 +54,7 @@ def _models() -> dict[str, str]:
         config = json.loads(path.read_text(encoding="utf-8"))
         made = config["provenance"]
         base = f" from {made['base']}" if made["base"] else ""
-        found[config["name"]] = f"on the {config['space']}: {made['method']}{base}, {made['steps']} steps"
+        found[config["name"]] = f"{_PLACES[config['space']]}: {made['method']}{base}, {made['steps']} steps"
     return found | _hub_models()
 
 
@@ -122,6 +122,7 @@ _TABLES = {
     Kind.protocols: _protocols,
     Kind.published: _published,
 }
+_PLACES = {"sphere": "on the sphere", "euclid": "in flat space", "lorentz": "in Lorentz space"}
 _SPLITS = {
     "pretrain": "all concepts, captions partly with words of tone, for the CLIP-like base",
     "train": "for fine-tuning; held-out concepts never occur",
@@ -139,8 +140,8 @@ def _first_comment(path: Path) -> str:
     lines = itertools.takewhile(
         lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines()
     )
-    return " ".join(line.removeprefix("#").strip() for line in lines).partition(". ")[0]
+    return " ".join(line.removeprefix("#").strip() for line in lines).partition(". ")[0].removesuffix(".")
 
 
 def _first_line(text: str | None) -> str:
-    return (text or "").strip().partition("\n")[0]
+    return (text or "").strip().partition("\n")[0].removesuffix(".")

@@ -58,7 +58,7 @@ def download(
     data: Annotated[bool, typer.Option("--data", help="NAME is a data set, not a model.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch a model or a data set from the Hugging Face Hub, ahead of its use.
+    """Fetch a model or a data set from the Hugging Face Hub.
 
     Every file is compared with the hash that the Hub states, also those that are here already. HF_ENDPOINT
     names a mirror, HF_HUB_OFFLINE forbids the network, HF_HOME says where files are kept. Safe-CLIP and HySAC
