@@ -1,6 +1,5 @@
 """`hyperaware compare`: methods side by side on one protocol, as a run folder; or two run folders."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +16,10 @@ __all__ = ["compare"]
 
 NONE = "none"
 
-
 Runs = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[RUN [RUN]]",
+        metavar="RUN",
         help="One run folder: its report anew. Two: their differences, into --out.",
     ),
 ]
@@ -45,6 +43,10 @@ Data = Annotated[
         metavar="world|SOURCE",
         help="A source needs rows of the splits train, validation, calibration, test.",
     ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(help="Models at a time, one core each. [default: as many as there are cores]", min=1),
 ]
 AnyCode = Annotated[
     bool,
@@ -74,11 +76,11 @@ def compare(
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder.")] = None,
     any_code: AnyCode = False,
-    jobs: Annotated[int, typer.Option(help="Models at a time, one core each.", min=1)] = os.cpu_count() or 1,
+    jobs: Jobs = None,
     world: World = None,
     json: Json = False,
 ) -> None:
-    """Train or edit what is missing, measure all of it alike, and write one report.
+    """Put methods side by side: make and measure their models alike.
 
     DIR then holds report.html, metrics.json, predictions.jsonl, manifest.json and resolved-config.json, and
     the models in cells/. Interrupted, the same command goes on where it stopped; what is there already is not

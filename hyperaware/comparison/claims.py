@@ -127,11 +127,6 @@ def _better(entry: Entry, other: Entry, measure: Measure) -> list[_Condition]:
     return [_told(entry, other, measure, figure, significant=True) for figure in measure.figures]
 
 
-def _not_worse(entry: Entry, other: Entry, measure: Measure) -> list[_Condition]:
-    """For each figure: the first method is not significantly worse than the second."""
-    return [_told(entry, other, measure, figure, significant=False) for figure in measure.figures]
-
-
 def _told(entry: Entry, other: Entry, measure: Measure, figure: Figure, *, significant: bool) -> _Condition:
     interval = _gap(entry, other, figure)
     sign = -1 if measure.lower_is_better else 1

@@ -96,7 +96,7 @@ def compare(
     out: Path,
     *,
     world: Path,
-    jobs: int,
+    jobs: int | None = None,
     any_code: bool = False,
     progress: Progress = lambda what, done, total: None,
     note: Callable[[str], None] = lambda line: None,
@@ -106,7 +106,7 @@ def compare(
     A cell that fails is named in the manifest with the reason, and in no figure; the others go on.
 
     Args:
-        jobs: cells at a time; several are worked on in processes of one thread each.
+        jobs: cells at a time; several are worked on in processes of one thread each. None: one for each core.
         any_code: models that another version of the code made are taken too; the manifest tells which.
 
     Raises:
@@ -132,6 +132,7 @@ def compare(
     _write(Path(out) / CONFIG, {"request": asked, "cells": _resolved(todo)})
     _write(Path(out) / MANIFEST, manifest)
     queries = queries_of(rows["test"])
+    jobs = (os.cpu_count() or 1) if jobs is None else jobs
     for cell, came in worked(todo, rows, queries, jobs=jobs, progress=progress):
         manifest["cells"][cell.folder.name].update(came)
         if "failed" in came:

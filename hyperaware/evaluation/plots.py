@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import Tensor
 
-__all__ = ["SheetRow", "Shown", "redirect_bars", "redirect_sheet", "root_distance_histogram", "sheet"]
+__all__ = ["SheetRow", "Shown", "redirect_bars", "root_distance_histogram", "sheet"]
 
 COLOURS = {
     "safe_text": "#56B4E9",
@@ -180,13 +180,6 @@ class SheetRow(NamedTuple):
 
     query: Content
     groups: Mapping[str, Sequence[Shown]]
-
-
-def redirect_sheet(
-    rows: Sequence[tuple[Content, Sequence[Shown], Sequence[Shown]]], path: str | Path
-) -> Path:
-    """The path of a sheet of searches: each row a query, its raw hits, and its redirected hits."""
-    return sheet([SheetRow(query, {"raw": raw, "redirected": moved}) for query, raw, moved in rows], path)
 
 
 def sheet(rows: Sequence[SheetRow], path: str | Path) -> Path:

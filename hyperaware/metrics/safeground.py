@@ -33,9 +33,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hyperaware.errors import DataError
-from hyperaware.metrics.bootstrap import Interval, mean_intervals
 
-__all__ = ["CHANCE", "JOINT", "frechet_violations", "safeground", "safeground_intervals", "successes"]
+__all__ = ["CHANCE", "JOINT", "frechet_violations", "safeground", "successes"]
 
 CHANCE = {
     "P_t_s": 1 / 2,
@@ -78,31 +77,10 @@ def safeground(
     return figures
 
 
-def safeground_intervals(
-    a: Float[Tensor, "n"],
-    b: Float[Tensor, "n"],
-    c: Float[Tensor, "n"],
-    d: Float[Tensor, "n"],
-    *,
-    generator: torch.Generator,
-    resamples: int = 2000,
-    level: float = 0.95,
-) -> dict[str, Interval]:
-    """The nine metrics with bootstrap intervals over tuples; all nine are drawn together.
-
-    Compare two models by `mean_differences` of their `successes` on the same tuples.
-
-    Raises:
-        DataError: see `safeground`.
-        ConfigError: see `mean_intervals`.
-    """
-    return mean_intervals(successes(a, b, c, d), generator=generator, resamples=resamples, level=level)
-
-
 def successes(
     a: Float[Tensor, "n"], b: Float[Tensor, "n"], c: Float[Tensor, "n"], d: Float[Tensor, "n"]
 ) -> dict[str, Bool[Tensor, "n"]]:
-    """Per metric, which tuples succeed.
+    """Per metric, which tuples succeed: what `mean_intervals` and `mean_differences` draw from.
 
     Raises:
         DataError: see `safeground`.

@@ -45,10 +45,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 def test_a_sheet_frames_hits_by_their_safety(tmp_path: Path) -> None:
     """Raw: one unsafe and one unknown hit; redirected: one safe hit, after the gap of its group."""
-    path = plots.redirect_sheet(
-        [("a query", [Shown(WIDE, False, "exact"), Shown(WIDE, None)], [Shown(WIDE, True, "twin")])],
-        tmp_path / "new" / "sheet.png",
-    )
+    groups = {"raw": [Shown(WIDE, False, "exact"), Shown(WIDE, None)], "redirected": [Shown(WIDE, True)]}
+    path = plots.sheet([plots.SheetRow("a query", groups)], tmp_path / "new" / "sheet.png")
     assert max(GREEN_FRAME) == GREEN_FRAME[1]
     assert max(RED_FRAME) == RED_FRAME[0]
     sheet = opened(path)
@@ -115,8 +113,9 @@ def test_texts_are_wrapped_and_shortened_to_their_width() -> None:
 def test_a_sheet_of_nothing_or_of_a_broken_picture_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least one row"):
         plots.sheet([], tmp_path / "sheet.png")
+    gone = plots.SheetRow("a query", {"hits": [Shown(tmp_path / "gone.png", True)]})
     with pytest.raises(MediaError, match=r"gone\.png"):
-        plots.redirect_sheet([("a query", [Shown(tmp_path / "gone.png", True)], [])], tmp_path / "sheet.png")
+        plots.sheet([gone], tmp_path / "sheet.png")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 
 from hyperaware.errors import DataError
-from hyperaware.metrics import mean_differences
+from hyperaware.metrics import mean_differences, mean_intervals
 from hyperaware.metrics.safeground import (
     CHANCE,
     JOINT,
     frechet_violations,
     safeground,
-    safeground_intervals,
     successes,
 )
 
@@ -124,7 +123,7 @@ def test_published_rows_keep_the_bounds() -> None:
 def test_intervals_and_paired_differences(generator: torch.Generator) -> None:
     tuples = torch.randn(4, 300, generator=generator)
     shares = safeground(*tuples)
-    intervals = safeground_intervals(*tuples, generator=generator, resamples=500)
+    intervals = mean_intervals(successes(*tuples), generator=generator, resamples=500)
     for name, interval in intervals.items():
         assert interval.value == pytest.approx(shares[name])
         assert interval.low < shares[name] < interval.high
