@@ -90,9 +90,9 @@ def pair(
     floor: Annotated[float, typer.Option(help="Least cosine of a pair.", min=-1, max=1)] = 0.3,
     json: Json = False,
 ) -> None:
-    """Build quadruplets from unpaired safe and unsafe pictures: each unsafe one with the nearest safe one.
+    """Build quadruplets from unpaired safe and unsafe pictures.
 
-    Captions stand in NAME.txt beside each picture, or in a captions.jsonl or .csv with `image` and `text`.
+    Each unsafe picture gets the nearest safe one. Captions stand in NAME.txt beside each picture, or in a captions.jsonl or .csv with `image` and `text`.
     `train --data DIR` takes what is written; pictures stay where they are. pairs.png shows the nearest pairs
     and the last ones above the floor: look at it. The exit code is 3 if an item cannot be used.
     """

@@ -43,7 +43,7 @@ def export(
     figures: Figures = None,
     as_json: Json = False,
 ) -> None:
-    """Write MODEL for another program, with a card that says what its files are.
+    """Write MODEL for another program, with a card.
 
     clip: a folder of transformers. open_clip: a state dict by its names. Both give the features before the
     lift. onnx: both towers with the lift, for ONNX Runtime. safetensors: one file that has all of the model.
@@ -83,10 +83,11 @@ def push(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Upload MODEL to the Hugging Face Hub, with a card made from what was recorded about it.
+    """Upload MODEL to the Hugging Face Hub, with a card.
 
-    The repository is made if it is not there, private unless --public is given; one that is there stays as it
-    is. All files go up in one commit. The token is that of `hf auth login`, or HF_TOKEN.
+    The card is made from what was recorded about the model. The repository is made if it is not there,
+    private unless --public is given; one that is there stays as it is. All files go up in one commit. The
+    token is that of `hf auth login`, or HF_TOKEN.
     Weights under a non-commercial licence, and what was trained from them, keep that licence.
     """
     from hyperaware.export.described import recorded_runs

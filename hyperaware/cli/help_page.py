@@ -30,9 +30,11 @@ Results go to stdout; progress, remarks and errors to stderr. With `--json` stdo
 | 1 | failed |
 | 2 | wrong use: an option, a name or a setting |
 | 3 | finished, but some inputs were bad; they are named on stderr |
+| 4 | finished, and what was checked has changed: `calibrate --check` found drift |
+| 5 | stopped by a floor of `train`; the best weights before it are kept |
 | 130 | interrupted; the last line says how to go on |
 """
-NAMES = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+NAMES = {int: "N", float: "X", str: "TEXT", list[str]: "TEXT", Path: "PATH", bool: ""}
 
 
 def page() -> str:
@@ -91,7 +93,9 @@ def _type_name(kind: Any) -> str:
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "|".join(member.value for member in kind)
-    return NAMES.get(kind, "")
+    if typing.get_origin(kind) is typing.Literal:
+        return "|".join(typing.get_args(kind))
+    return NAMES[kind]
 
 
 def _default(parameter: inspect.Parameter) -> str:
@@ -99,7 +103,8 @@ def _default(parameter: inspect.Parameter) -> str:
         return "required"
     if parameter.default is None or isinstance(parameter.default, bool):
         return ""
-    return f"`{parameter.default}`"
+    value = parameter.default.value if isinstance(parameter.default, Enum) else parameter.default
+    return f"`{value}`"
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def serve(
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; several times. See docs."),
     ] = None,
 ) -> None:
-    """Serve moderation (OpenAI's shape), search under a policy and the page, over HTTP.
+    """Serve moderation, search under a policy and a page, over HTTP.
 
     Every setting may also be a variable HYPERAWARE_NAME, or a line of --config. Keys: `hyperaware keys add`.
     Stops on Ctrl-C when the requests in progress are answered.
