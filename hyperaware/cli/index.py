@@ -9,7 +9,7 @@ import typer
 
 from hyperaware.cli.group import BAD_INPUTS, FAILED, example
 from hyperaware.cli.parameters import Concepts, Json
-from hyperaware.errors import ConfigError
+from hyperaware.errors import ConfigError, DataError
 from hyperaware.terminal import Bars, emit, note, screen, table
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def add(
     from hyperaware.catalogue import open_model, start_store
     from hyperaware.index.ingest import ingest
 
+    if not folder.is_dir():  # before an index is made
+        raise DataError(f"{folder} is not a folder. Give a folder of pictures.")
     loaded = open_model(index, model)
     scorer = _scorer(loaded, concepts)
     with Bars() as bars, start_store(index, loaded) as store:

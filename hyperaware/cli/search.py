@@ -185,7 +185,10 @@ def captions(pool: str | Path) -> list[str]:
 
     path = Path(pool)
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
-        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        try:
+            texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        except UnicodeDecodeError as error:
+            raise DataError(f"{pool} is not UTF-8 text ({error}).") from error
     else:
         from hyperaware.data.sources import read
 

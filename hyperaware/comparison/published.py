@@ -71,7 +71,7 @@ def table(id: str) -> PublishedTable:
 
 def listing() -> dict[str, str]:
     """The id of each published table, and what it shows, where, and how sure we are of it."""
-    return {one.id: f"{one.caption}: {one.source} [{one.grade}]" for one in read()}
+    return {one.id: f"{one.caption}: {one.source} ({one.paper.grades[one.grade]})" for one in read()}
 
 
 def claims() -> tuple[Claim, ...]:

@@ -97,8 +97,12 @@ def _claim(folder: Path, manifest: dict[str, Any], *, name: str = MANIFEST) -> N
         except ValueError as error:
             raise DataError(f"{path} is damaged ({error}). Export into another folder.") from error
         if found != manifest:
+            there, asked = (
+                ", ".join(f"{key} {each.get(key)}" for key in manifest if found.get(key) != manifest[key])
+                for each in (found, manifest)
+            )
             raise DataError(
-                f"{folder} holds another export ({found}), this one is {manifest}. "
+                f"{folder} holds another export: {there}, where this one has {asked}. "
                 "Give another folder, or delete that one."
             )
         return

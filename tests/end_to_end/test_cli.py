@@ -30,6 +30,7 @@ def test_version_and_help() -> None:
     verbs = ("demo", "world", "train", "bounds", "evaluate", "edit", "index", "search", "traverse", "list")
     for verb in verbs:
         assert f"\n  {verb} " in helped.stdout
+    assert "..." not in helped.stdout.partition("Commands:")[2]  # every verb in a sentence that fits
     assert "Example" in run("index", "add", "--help").stdout
 
 
@@ -73,6 +74,23 @@ def test_an_unreadable_file_is_an_error_line(workplace: Path, tmp_path: Path) ->
     assert result.stderr.startswith("error: ")
 
 
+def test_an_index_of_no_folder_is_not_begun(tmp_path: Path) -> None:
+    result = run("index", "add", tmp_path / "index", tmp_path / "pictures")
+    assert result.exit_code == 1
+    assert "pictures is not a folder" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [("traverse", "world-hysac", "picture.png", "--pool"), ("moderate", "world-hysac", "--jsonl")]
+)
+def test_a_file_of_another_encoding_is_an_error_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("café\n".encode("latin-1"))
+    result = run(*words, tmp_path / "latin.txt")
+    assert result.exit_code == 1
+    assert "latin.txt is not UTF-8 text" in result.stderr
+
+
 def test_a_setting_of_the_wrong_type_is_wrong_use(workplace: Path, tmp_path: Path) -> None:
     words = ("train", workplace / "toy.toml", "--out", tmp_path / "x", "--set")
     assert run(*words, "training.steps=many").exit_code == 2
@@ -114,6 +132,26 @@ def test_training_on_own_data_from_an_own_base(workplace: Path, tmp_path: Path) 
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["provenance"]["base"] == str(workplace / "model")
     assert config["provenance"]["seed"] == 3
+
+
+def test_training_by_a_method_of_ones_own(
+    workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [tmp_path / split for split in ("train", "validation", "calibration")]
+    for folder in data:
+        exported = run("world", "export", folder, "--split", folder.name, "--count", 60, "--size", 24)
+        assert exported.exit_code == 0
+    (tmp_path / "my_method.py").write_text(
+        "from dataclasses import dataclass\n\nfrom hyperaware.methods.hysac import HySAC\n\n\n"
+        "@dataclass(frozen=True)\nclass Mine(HySAC):\n    lora_rank: int | None = None\n"
+    )
+    options = ("--data", data[0], "--validation", data[1], "--calibration", data[2])
+    words = ("train", "my_method:Mine", "--base", workplace / "model", *options, "--out", tmp_path / "mine")
+    missing = run(*words)
+    assert missing.exit_code == 2
+    assert "Where is my_method.py? Name its folder in PYTHONPATH." in missing.stderr
+    monkeypatch.syspath_prepend(tmp_path)
+    assert document(*words, *(f"--set=training.{key}=2" for key in ("steps", "batch_size")))["steps"] == 2
 
 
 def test_bounds_are_measured_again_on_other_rows(workplace: Path, tmp_path: Path) -> None:
@@ -290,6 +328,7 @@ def test_every_list_names_and_explains(kind: str, names: Iterable[str]) -> None:
     assert bool(hub) == (kind == "models")
     assert set(found) - hub == set(names)
     assert all(found.values())
+    assert kind == "protocols" or not [text for text in found.values() if text.endswith(".")]
     assert min(found) in run("list", kind).stdout
 
 

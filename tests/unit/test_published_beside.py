@@ -106,7 +106,9 @@ def test_a_table_as_json_keeps_absent_cells_absent() -> None:
 
 def test_the_listing_names_every_table() -> None:
     assert list(published.listing()) == [one.id for one in read()]
-    assert published.listing()["hysac/table-3"] == "Ablation of losses: HySAC (arXiv 2503.12127), table 3 [T]"
+    assert published.listing()["hysac/table-3"] == (
+        "Ablation of losses: HySAC (arXiv 2503.12127), table 3 (read in the paper's own tables or captions)"
+    )
 
 
 def test_lost_cells_have_no_value() -> None:

@@ -83,7 +83,9 @@ def test_another_export_is_refused(tmp_path: Path, other: dict[str, object]) -> 
     settings: dict[str, object] = {"count": 4, "split": "test"}
     export(tmp_path, **settings)
     before = contents(tmp_path)
-    with pytest.raises(DataError, match="holds another export"):
+    [(name, value)] = other.items()
+    found = f"holds another export: {name} .*, where this one has {name} {value}"
+    with pytest.raises(DataError, match=found):
         export(tmp_path, **{**settings, **other})
     assert contents(tmp_path) == before
 
