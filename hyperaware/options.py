@@ -43,8 +43,9 @@ def resolve(kind: str, name: str, table: Mapping[str, str]) -> Any:
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
+        hint = f" Where is {module_name}.py? Name its folder in PYTHONPATH." if name not in table else ""
         raise ConfigError(
-            f"{kind} {name!r} points to {target!r}, which cannot be imported: {error}"
+            f"{kind} {name!r} points to {target!r}, which cannot be imported: {error}.{hint}"
         ) from error
 
 
