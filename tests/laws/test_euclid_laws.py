@@ -88,3 +88,10 @@ def test_the_products_are_half_of_what_the_squares_leave() -> None:
     products = SPACE.product_queries(x) @ SPACE.product_items(y).T
     expected = (x.square().sum(-1, keepdim=True) - SPACE.similarity(x, y).square()) / 2
     torch.testing.assert_close(products, expected)
+
+
+def test_nothing_moves_beyond_the_root() -> None:
+    """A distance below 0 is the root, in flat and in curved space: no point turns round."""
+    x = torch.tensor([[3.0, 4.0]])
+    for space in (Euclid(), Lorentz(0.5)):
+        assert space.move_to(x, -1.0).eq(0).all()

@@ -158,9 +158,12 @@ def gradients(formula: Formula, *points: Tensor, curv: float) -> list[Tensor]:
 
 
 @curvatures
-@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-12, 1e-6, 1.0, 15.0], ids="r={}".format)
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-21, 1e-12, 1e-6, 1.0, 15.0], ids="r={}".format)
 def test_gradients_are_finite_where_formulas_degenerate(size: float, curv: float) -> None:
-    """Coincident, opposite, on one ray, at the root, at the aperture's clamp; in float32, the harder case."""
+    """Coincident, opposite, on one ray, at the root, at the aperture's clamp; in float32, the harder case.
+
+    The square of 1e-30 is 0 there, that of 1e-21 a number whose inverse is not finite.
+    """
     v = normalize(draw(4, 3, seed=0, dtype=torch.float32), dim=-1)
     x = lorentz.exp_map0(v * size / math.sqrt(curv), curv)
     clamp = 0.2 / math.sqrt(curv) * v

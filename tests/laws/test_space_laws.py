@@ -97,6 +97,12 @@ def test_small_angles_on_the_sphere_survive(angle: float, dtype: torch.dtype) ->
     assert Sphere().distance(x, y).item() == pytest.approx(angle, rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_lifted_onto_the_sphere_in_float32(dtype: torch.dtype) -> None:
+    features = torch.randn(50, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    assert Sphere().lift(features).equal(Sphere().lift(features.float()).to(dtype))
+
+
 def test_rounding_does_not_disturb_the_order_in_float32() -> None:
     """The nearest of 1000 items by product in float32 is the nearest by distance in float64, within 1e-6."""
     generator = torch.Generator().manual_seed(0)
