@@ -6,7 +6,7 @@
     ├── MediaError           one picture cannot be decoded; `.reason` is a short stable word
     ├── ModelError           a model folder is incomplete, damaged or of another kind
     ├── TrainingError        training cannot go on (a non-finite loss, say)
-    ├── StoreError          an index is damaged, or was built by another model
+    ├── StoreError           an index is damaged, or was built by another model
     ├── RecordError          the audit log, the reviews or the keys refuse; `.reason` is a short stable word
     └── SafetyError          a verdict was asked for where a bound, a score or a policy is missing
 

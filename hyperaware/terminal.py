@@ -127,4 +127,5 @@ class Bars:
         if done < total and time.monotonic() - self._spoken < SILENCE:
             return
         self._spoken = time.monotonic()
-        note(f"{what}: {done} of {total}{'. ' if self._remark else ''}{' '.join(self._remark.split())}")
+        remark = "; ".join(" ".join(line.split()) for line in self._remark.splitlines())
+        note(f"{what}: {done} of {total}{'. ' if remark else ''}{remark}")

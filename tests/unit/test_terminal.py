@@ -49,7 +49,7 @@ def test_bars_speak_once_for_each_kind_of_work_in_a_log(capsys: pytest.CaptureFi
             draw(done, 3)
         bars("train", 1, 1, "loss 2.00\nmedian 0.3")
     printed = capsys.readouterr()
-    assert printed.err.splitlines() == ["draw: 3 of 3", "train: 1 of 1. loss 2.00 median 0.3"]
+    assert printed.err.splitlines() == ["draw: 3 of 3", "train: 1 of 1. loss 2.00; median 0.3"]
     assert printed.out == ""
 
 
