@@ -35,7 +35,7 @@ def _order(name: str) -> tuple[int, str]:
 
 def test_the_package_offers_its_packages_and_modules() -> None:
     children = {name.split(".")[1] for name in modules() if name.count(".") == 1}
-    assert children - set(hyperaware.__all__) == {"catalogue", "cli", "terminal"}
+    assert children - set(hyperaware.__all__) == {"__main__", "catalogue", "cli", "terminal"}
     assert set(hyperaware.__all__) - children == {"__version__", "load"}
 
 
