@@ -7,6 +7,7 @@ import typer
 
 from hyperaware.cli.group import BAD_INPUTS, DRIFTED
 from hyperaware.cli.parameters import (
+    Device,
     Json,
     LeaveOutBad,
     ModelName,
@@ -56,6 +57,7 @@ def calibrate(
         typer.Option("--check", help="Measure nothing: compare the safe rows with the stored calibration."),
     ] = False,
     leave_out_bad: LeaveOutBad = False,
+    device: Device = "auto",
     world: World = None,
     json: Json = False,
 ) -> None:
@@ -78,7 +80,7 @@ def calibrate(
             f"{model!r} is shipped and stays as it was tested. Copy it (hyperaware export {model} --format "
             "hyperaware --out DIR) and give that folder."
         )
-    loaded = load(model)
+    loaded = load(model, device=device)
     if not loaded.space.has_root:
         raise ConfigError(f"the model {model} lies on a sphere, which has no root: nothing can be measured.")
     bad = Unusable(leave_out=leave_out_bad)

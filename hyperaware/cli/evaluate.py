@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS
-from hyperaware.cli.parameters import OF_WORLD, Json, Split, World, named_rows, world_cache
+from hyperaware.cli.parameters import OF_WORLD, Device, Json, Split, World, named_rows, world_cache
 from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars, emit, note, screen
 
@@ -71,6 +71,7 @@ def evaluate(
         typer.Option(metavar="FILE.json", help="Write the run's record; of several, one file for each."),
     ] = None,
     plots: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw the figures as PNG files.")] = None,
+    device: Device = "auto",
     world: World = None,
     json: Json = False,
 ) -> None:
@@ -83,7 +84,7 @@ def evaluate(
     from hyperaware.models.pretrained import load
 
     _require_possible(protocols or [], calibration=calibration, gallery=gallery)
-    loaded = [load(name) for name in models]  # before any work: a name may be wrong
+    loaded = [load(name, device=device) for name in models]  # before any work: a name may be wrong
     failed: dict[str, str] = {}
     with Bars() as bars:
         cache = world_cache(world)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OF_WORLD",
     "Concepts",
+    "Device",
     "Json",
     "LeaveOutBad",
     "ModelName",
@@ -32,6 +33,14 @@ OF_WORLD = "world:"
 Concepts = Annotated[
     Path | None,
     typer.Option(metavar="TOML", help="Categories and their prompts. [default: those that fit the model]"),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        envvar="HYPERAWARE_DEVICE",
+        help="Where the model computes: cpu, cuda, cuda:1; auto takes a GPU if there is one.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, for machines.")]
 LeaveOutBad = Annotated[

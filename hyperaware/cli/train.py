@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS, BELOW_FLOOR
-from hyperaware.cli.parameters import Json, LeaveOutBad, ModelName, World, named, world_cache
+from hyperaware.cli.parameters import Device, Json, LeaveOutBad, ModelName, World, named, world_cache
 from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars, emit, note, screen, table
 
@@ -180,6 +180,7 @@ def bounds(
     calibration: Annotated[str, typer.Option(metavar="SOURCE", help="Rows that no training has seen.")],
     validation: Annotated[str, typer.Option(metavar="SOURCE", help="Rows on which the landing is chosen.")],
     leave_out_bad: LeaveOutBad = False,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Measure, on your own rows, the bounds that MODEL judges by.
@@ -207,7 +208,7 @@ def bounds(
             f"{model!r} is shipped and stays as it was tested. Copy it (hyperaware export {model} --format "
             "hyperaware --out DIR) and give that folder."
         )
-    loaded = load(model)
+    loaded = load(model, device=device)
     if not loaded.space.has_root:
         raise ConfigError(f"the model {model} lies on a sphere, which has no root: nothing can be measured.")
     bad = Unusable(leave_out=leave_out_bad)
