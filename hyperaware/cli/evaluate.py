@@ -85,6 +85,8 @@ def evaluate(
 
     _require_possible(protocols or [], calibration=calibration, gallery=gallery)
     loaded = [load(name, device=device) for name in models]  # before any work: a name may be wrong
+    if not seed_runs:
+        _titles([(model.name, model.fingerprint) for model in loaded])
     failed: dict[str, str] = {}
     with Bars() as bars:
         cache = world_cache(world)
@@ -220,14 +222,19 @@ def _columns(runs: Sequence["Run"], seed_runs: bool) -> dict[str, Any]:
             name: mean_and_spread([run for run in runs if run.model == name])
             for name in dict.fromkeys(run.model for run in runs)
         }
-    names = [run.model for run in runs]
+    titles = _titles([(run.model, run.model_fingerprint) for run in runs])
+    return dict(zip(titles, [run.figures for run in runs], strict=True))
+
+
+def _titles(models: Sequence[tuple[str, str]]) -> list[str]:
+    """What stands at the head of each model's column, of their names and fingerprints."""
+    names = [name for name, _ in models]
     titles = [
-        name if names.count(name) == 1 else f"{name} ({run.model_fingerprint[:6]})"
-        for name, run in zip(names, runs, strict=True)
+        name if names.count(name) == 1 else f"{name} ({fingerprint[:6]})" for name, fingerprint in models
     ]
     if len(set(titles)) < len(titles):
         raise ConfigError(f"a model was given twice: {', '.join(titles)}.")
-    return dict(zip(titles, [run.figures for run in runs], strict=True))
+    return titles
 
 
 def _write(runs: Sequence["Run"], out: Path) -> list[Path]:

@@ -44,6 +44,7 @@ def test_version_and_help() -> None:
         (["index", "status", "nowhere"], 1, "nowhere has no model.json"),
         (["evaluate", "world", "--data", "nowhere"], 1, "nowhere is no data that can be read"),
         (["search", "nowhere"], 2, "a search needs either a text or --image"),
+        (["evaluate", "world", "world", "--data", "nowhere"], 2, "a model was given twice"),
         (["evaluate", "wurld", "--data", "world:test"], 2, "Did you mean 'world'?"),
         (["evaluate", "world", "--data", "world:tset"], 2, "Did you mean 'test'?"),
         (["train", "world-hysack", "--out", "x"], 2, "Did you mean 'world-hysac'?"),
