@@ -198,8 +198,10 @@ def bounds(
     and keeps the landing.
     """
     from dataclasses import asdict
+    from functools import partial
 
     from hyperaware.data.left_out import Unusable
+    from hyperaware.evaluation.examples import Examples
     from hyperaware.models.pretrained import SHIPPED, load
     from hyperaware.recipes import measure_bounds
 
@@ -212,11 +214,12 @@ def bounds(
     if not loaded.space.has_root:
         raise ConfigError(f"the model {model} lies on a sphere, which has no root: nothing can be measured.")
     bad = Unusable(leave_out=leave_out_bad)
-    with named(bad.reasons):
+    with named(bad.reasons), Bars() as bars:
         measured = measure_bounds(
             loaded,
             calibration=_rows_called("calibration", calibration, bad.reasons),
             validation=_rows_called("validation", validation, bad.reasons),
+            read=partial(Examples, progress=bars.of("read")),
             unusable=bad,
         )
     path = measured.save(model)

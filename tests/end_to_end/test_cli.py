@@ -170,7 +170,9 @@ def test_bounds_are_measured_again_on_other_rows(workplace: Path, tmp_path: Path
     found = document(*words)
     assert found["safe_text"]["n"] == 70
     assert json.loads((model / "bounds.json").read_text())["trigger"] == found["trigger"]
-    assert "trigger" in run(*words).stdout
+    told = run(*words)
+    assert "trigger" in told.stdout
+    assert told.stderr.splitlines() == ["read: 140 of 140"] * 2  # calibration, validation
 
 
 def test_evaluate_writes_table_record_and_plots(workplace: Path, tmp_path: Path) -> None:
