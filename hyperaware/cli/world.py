@@ -33,7 +33,7 @@ def export(
     mixed: Annotated[
         float, typer.Option(help="Share of rows with labels as generated data have them.", min=0, max=1)
     ] = 0.0,
-    size: Annotated[int, typer.Option(help="Side of the pictures, in pixels.", min=12)] = 96,
+    size: Annotated[int, typer.Option(help="Side of the pictures in pixels, a multiple of 12.", min=12)] = 96,
     style: Annotated[str | None, typer.Option(help="Style of drawing; by default the split's.")] = None,
     form: Annotated[
         Literal["folder", "visu", "webdataset"],
