@@ -6,6 +6,7 @@ slices of the embedded world are exported to a folder once and read from there, 
 
 import functools
 import itertools
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -207,10 +208,13 @@ def run(
     gets each step of what comes before. `read` may keep what it has decoded for another run on the same rows.
 
     Raises:
-        ConfigError: a tracker that is not known or not installed; found before any work.
+        ConfigError: a tracker that is not known or not installed, a wrong seed, or a folder that cannot
+            be written to; found before any work.
         TrainingError, DataError: see `training.loop.fit` and `rows_of`.
     """
     require_trackers(report_to)
+    training = replace(recipe.training, seed=seed)
+    _require_writable(folder)
     distributed.join()
     if not distributed.is_main():
         progress = _silent
@@ -245,23 +249,25 @@ def run(
         override(method_class(recipe.method)(), recipe.settings),
         train=examples["train"],
         validation=examples["validation"],
-        settings=replace(recipe.training, seed=seed),
+        settings=training,
         folder=folder,
         report=report,
         report_to=report_to,
     )
     if model.space.has_root and distributed.is_main():
-        good = {part: examples[part].rows for part in PARTS}
-        found = measure_bounds(
-            load(folder), calibration=good["calibration"], validation=good["validation"], read=read
-        )
-        found.save(folder)
+        _bounds_of_examples(load(folder), examples).save(folder)
     distributed.wait()
     unread = {path: why for each in examples.values() for path, why in each.failed}
     failed |= with_rows(unread, itertools.chain(*rows.values()))
     if distributed.is_main():
         write_left_out(folder, failed)
     return Made(result, failed)
+
+
+def _require_writable(folder: Path) -> None:
+    nearest = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise ConfigError(f"{folder} cannot be written: {nearest} is no folder that may be. Choose another.")
 
 
 def _parts(recipe: Recipe, world: Path, progress: Progress) -> tuple[dict[str, list[Row]], dict[str, str]]:
@@ -299,7 +305,11 @@ def measure_bounds(
     }
     unread = itertools.chain(*(each.failed for each in examples.values()))
     (Unusable() if unusable is None else unusable).settle(unread, [*calibration, *validation])
-    points = {part: embed_as_judged(model, each).points for part, each in examples.items()}
+    return _bounds_of_examples(model, examples)
+
+
+def _bounds_of_examples(model: DualEncoder, examples: Mapping[str, Examples]) -> bounds_module.Bounds:
+    points = {part: embed_as_judged(model, examples[part]).points for part in ("calibration", "validation")}
     return bounds_of_points(model, points, calibration=examples["calibration"].rows)
 
 

@@ -11,10 +11,12 @@ import torch
 from model_samples import TINY, random_rows
 
 from hyperaware.errors import ConfigError, DataError
+from hyperaware.evaluation import crops
+from hyperaware.media.images import decode
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import load
 from hyperaware.moderation import bounds
-from hyperaware.recipes import RECIPES, Recipe, Slice, changed, measure_bounds, read_recipe, run
+from hyperaware.recipes import RECIPES, Recipe, Slice, changed, measure_bounds, read_recipe, rows_of, run
 from hyperaware.training.loop import Result
 from hyperaware.training.settings import Settings
 from hyperaware.world import export
@@ -309,6 +311,36 @@ def test_a_row_with_a_bad_picture_is_left_out_and_named(part: str, tmp_path: Pat
     assert made.failed[str(bad)].startswith("the file ends before the picture does")
     found = bounds.load(tmp_path / "model")
     assert found.unsafe_image.n == (59 if part == "calibration" else 60)
+
+
+def test_what_would_end_a_run_later_ends_it_before_any_work(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    started: list[str] = []
+    given = {"world": world, "progress": lambda what, done, total: started.append(what)}
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ConfigError, match=r"cannot be written: .*file is no folder that may be"):
+            run(tiny(), folder=folder, **given)
+    with pytest.raises(ConfigError, match="seed=-1"):
+        run(tiny(), folder=tmp_path / "new", seed=-1, **given)
+    assert started == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_pictures_are_read_once_and_bounds_are_of_those(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Path] = []
+
+    def noted(path: Path) -> Any:
+        decoded.append(path)
+        return decode(path)
+
+    monkeypatch.setattr(crops, "decode", noted)
+    run(tiny(), folder=tmp_path / "run", world=world)
+    assert len(decoded) == len(set(decoded)) > 0
+    rows = {part: rows_of(getattr(tiny(), part), world) for part in ("calibration", "validation")}
+    model = load(tmp_path / "run")
+    assert bounds.load(tmp_path / "run") == measure_bounds(model, **rows)
 
 
 def test_a_slice_of_the_world_needs_a_count(world: Path, tmp_path: Path) -> None:
