@@ -38,6 +38,9 @@ def write_checkpoint(
     """Write everything that a run needs to go on to the bit; `state` holds JSON values. Atomic.
 
     Every process calls it, for the random state of each; the main one writes.
+
+    Raises:
+        TrainingError: the disk refuses, on the main process.
     """
     randoms = distributed.each(RandomState.now())
     if not distributed.is_main():
@@ -52,8 +55,13 @@ def write_checkpoint(
             tensors[_random_name(rank, "cuda")] = random.cuda
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     state = {"processes": distributed.processes()} | state
-    with whole(path) as partial:
-        save_file(tensors, partial, metadata={"state": json.dumps(state)})
+    try:
+        with whole(path) as partial:
+            save_file(tensors, partial, metadata={"state": json.dumps(state)})
+    except SafetensorError as error:
+        raise TrainingError(
+            f"{path} cannot be written ({error}). Make room; the same command then goes on."
+        ) from error
 
 
 def read_state(path: Path) -> dict[str, Any]:

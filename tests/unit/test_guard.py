@@ -17,6 +17,7 @@ from hyperaware.evaluation.embed import embed
 from hyperaware.evaluation.examples import Examples
 from hyperaware.methods.clip import CLIP
 from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.training import loop
 from hyperaware.training.guard import RECALL, Guard
 from hyperaware.training.loop import Result, fit
 from hyperaware.training.settings import Settings
@@ -208,6 +209,18 @@ def test_a_floor_that_is_set_on_resume_keeps_weights_from_then_on(
     result = train()
     assert (result.step, result.best_step) == (6, 4)
     assert result.figures[RECALL] == 0.7
+
+
+def test_the_first_weights_above_a_floor_are_kept_though_others_were_better_before(
+    train: Fit, recalls: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of step 2 had the best recall sum, and are not at hand: there was no floor then."""
+    sums = iter([3.0, 2.0, 1.0])
+    monkeypatch.setattr(loop, "validation_figures", lambda *_, **__: {"recall_sum": next(sums)})
+    train(settings=dataclasses.replace(SETTINGS, steps=2, min_safe_recall=None))
+    recalls(0.8, 0.7, 0.1)
+    result = train()
+    assert (result.step, result.best_step, result.best_recall_sum) == (6, 4, 2.0)
 
 
 def test_a_run_that_collapses_is_stopped(examples: Examples, tmp_path: Path) -> None:

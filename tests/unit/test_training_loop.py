@@ -200,6 +200,30 @@ def test_bf16_narrows_the_towers_only(train: Train, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in weights(tmp_path / "narrow").values()} == {torch.float32}
 
 
+@pytest.mark.parametrize("limit", [None, 0.01, 1e6])
+def test_the_gradient_is_clipped_to_its_limit(
+    limit: float | None, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def noted(self: torch.optim.AdamW, *rest: Any) -> Any:
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
+        return step(self, *rest)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    train(settings=dataclasses.replace(SETTINGS, max_grad_norm=limit))
+    logged = [line["grad_norm"] for line in lines(tmp_path / "run") if "loss" in line]
+    assert min(logged) > 1.1  # more than the default limit: without one nothing is cut
+    assert norms == pytest.approx([0.01] * 6 if limit == 0.01 else logged, rel=1e-3)
+
+
+def test_every_few_steps_are_logged(train: Train, tmp_path: Path) -> None:
+    train(settings=dataclasses.replace(SETTINGS, log_every=4))
+    assert [line["step"] for line in lines(tmp_path / "run") if "loss" in line] == [0, 4]
+
+
 def test_a_frozen_curvature_stays(train: Train, tmp_path: Path) -> None:
     train("fixed", method=dataclasses.replace(FULL, curv=2.0, learn_curv=False, scalar_learning_rate=0.1))
     train("learned", method=dataclasses.replace(FULL, curv=2.0, scalar_learning_rate=0.1))

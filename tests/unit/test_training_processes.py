@@ -16,11 +16,13 @@ from torch import Tensor
 from training_samples import ADAPTED, FULL, SETTINGS, interrupted, lines
 
 from hyperaware import distributed
+from hyperaware.data.quadruplet import Quadruplet
 from hyperaware.errors import ConfigError, TrainingError
 from hyperaware.evaluation.embed import embed
 from hyperaware.evaluation.examples import Examples
 from hyperaware.methods.hysac import HySAC
 from hyperaware.methods.safer_clip import SafeRCLIP
+from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.training import loop
 from hyperaware.training.gradients import embed_together
 from hyperaware.training.loop import Result, fit
@@ -51,6 +53,16 @@ class Broken(HySAC):
         return super().terms(points, **rest) | {"entailment/of mine": points.safe_text.sum() * wrong}
 
 
+class Unlike(HySAC):
+    """HySAC that starts from other weights in the second process, as another kind of GPU may give."""
+
+    def prepare(self, model: DualEncoder, *, features: Quadruplet) -> None:
+        super().prepare(model, features=features)
+        with torch.no_grad():
+            model.clip.visual_projection.weight.add_(distributed.rank())
+            model.log_logit_scale.add_(distributed.rank())
+
+
 def work(rank: int, folder: Path) -> None:
     """All that one process does; what it finds goes into its file."""
     examples = Examples(rows_with_boxes(folder / f"rows-{rank}", 10), model=tiny_model())
@@ -62,6 +74,7 @@ def work(rank: int, folder: Path) -> None:
     found["errors"] = [message_of(ConfigError, lambda: gradients_of(FULL, examples, ROWS[:1]))]
 
     run(examples, folder / "full")
+    run(examples, folder / "unlike", method=Unlike(**dataclasses.asdict(FULL)))
     run(examples, folder / "staged", method=SafeRCLIP(lora_rank=None, learning_rate=1e-2))
     run(examples, folder / "whole", method=ADAPTED)
     for call in (1, 3, 2):  # before the first checkpoint, after it, and just before the second
@@ -149,6 +162,13 @@ def test_a_run_of_two_processes_is_one_of_one(
             assert other["loss"] == pytest.approx(line["loss"], rel=1e-4)
             assert other["grad_norm"] == pytest.approx(line["grad_norm"], rel=1e-3)
     assert {path.name for path in (folder / name).iterdir()} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_all_start_from_the_weights_of_the_main_process(folder: Path) -> None:
+    losses = [
+        [line["loss"] for line in lines(folder / name) if "loss" in line] for name in ("full", "unlike")
+    ]
+    assert losses[0] == losses[1]
 
 
 def test_an_interrupted_run_of_two_processes_ends_as_one_that_was_not(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from model_samples import random_rows, tiny_model
+from safetensors import SafetensorError
 from training_samples import (
     ADAPTED,
     FULL,
@@ -23,7 +24,7 @@ from hyperaware.errors import TrainingError
 from hyperaware.evaluation.examples import Examples
 from hyperaware.methods.clip import CLIP
 from hyperaware.methods.hysac import HySAC
-from hyperaware.training import loop
+from hyperaware.training import checkpoint, loop
 from hyperaware.training.loop import fit
 
 
@@ -227,6 +228,31 @@ def test_the_log_survives_a_kill_while_it_is_cut(
     assert [line["step"] for line in lines(tmp_path / "cut")] == [
         line["step"] for line in lines(tmp_path / "whole")
     ]
+
+
+@pytest.mark.parametrize("full_at", [1, 2])
+def test_a_full_disk_ends_a_run_which_then_goes_on(
+    full_at: int, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("whole")
+    calls = iter(range(1, 100))
+
+    def full(original: Any) -> Any:
+        def write(*args: Any, **more: Any) -> None:
+            if next(calls) == full_at:
+                raise SafetensorError("I/O error: No space left on device (os error 28)")
+            original(*args, **more)
+
+        return write
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", full(checkpoint.save_file))
+        with pytest.raises(TrainingError, match=r"checkpoint.* cannot be written .*No space left.*Make room"):
+            train("full")
+    assert not list((tmp_path / "full").glob(".*"))
+    train("full")
+    assert differing(tmp_path / "whole", tmp_path / "full") == []
+    assert lines(tmp_path / "whole") == lines(tmp_path / "full")
 
 
 def test_a_torn_line_at_the_end_of_the_log_is_dropped(train: Train, tmp_path: Path) -> None:
