@@ -220,6 +220,13 @@ class Moderator:
             windows=count,
         )
 
+    def probability(self, score: float | None, modality: Modality) -> float | None:
+        """That an item with this root distance is unsafe; None without a calibration, or without a score."""
+        if score is None or self.calibration is None:
+            return None
+        (found,) = self.calibration.of(modality).probability.many([score])
+        return found
+
     def _verdict(self, measured: Measured, role: str | None) -> Verdict:
         if self.bounds is None:
             return self.policy.unjudged(why=f"the model {self.model.name!r} has no root distances", role=role)

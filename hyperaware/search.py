@@ -84,6 +84,9 @@ class Answer:
     """How many better items that the role may see came on pages before."""
     more: bool = False
     """Whether the role may see another item on a next page."""
+    categories: Mapping[str, float] = field(default_factory=dict)
+    """Calibrated probabilities of the query, whether or not a rule asks for them: of a long text the highest
+    of its windows."""
 
 
 class Searcher:
@@ -180,7 +183,8 @@ class Searcher:
         modality, query, pieces = self._encode(text, image, item, shown)
         points = most_unsafe(pieces, self.space)
         before = float(self.space.root_distance(points)) if self.space.has_root else None
-        verdict = self._judge(pieces, before, modality, role, strength)
+        categories = None if self.scorer is None else highest(categorised(self.scorer, pieces, modality))
+        verdict = self._judge(before, categories, modality, role, strength)
         steps = [_encoded(modality, self.model.name, before, len(pieces)), _judged(verdict)]
         hits: tuple[Found, ...] = ()
         after, more = before, False
@@ -206,6 +210,7 @@ class Searcher:
             steps=tuple(steps),
             offset=offset,
             more=more,
+            categories=categories or {},
         )
 
     def _page(
@@ -261,17 +266,14 @@ class Searcher:
 
     def _judge(
         self,
-        pieces: Tensor,
         score: float | None,
+        categories: Mapping[str, float] | None,
         modality: Modality,
         role: str | None,
         strength: float | None,
     ) -> Verdict:
         if not self.space.has_root:
             return self.policy.unjudged(why=self._why_unjudged(), role=role, strength=strength)
-        categories = None
-        if self.scorer is not None and self.policy.role(role).queries:
-            categories = highest(categorised(self.scorer, pieces, modality))
         return self.policy.judge(
             score,
             modality=modality,

@@ -1,15 +1,18 @@
 """Every decision is recorded before it is told: in the audit log, and for a person where it must."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from hyperaware.errors import RecordError
 from hyperaware.moderate import Moderation
 from hyperaware.moderation.categories import probabilities
 from hyperaware.moderation.policy import Verdict
 from hyperaware.records.audit import AuditLog
+from hyperaware.records.chain import decision_of
 from hyperaware.records.reviews import ReviewQueue
 from hyperaware.server.metrics import Metrics
 from hyperaware.server.quarantine import Quarantine
@@ -74,6 +77,8 @@ class Ledger:
     ) -> None:
         self._audit, self._reviews, self._quarantine, self._metrics = audit, reviews, quarantine, metrics
         self._model_fingerprint = model_fingerprint
+        self._lookup = threading.Lock()
+        """One look through the log at a time: it may be long, and any key may appeal."""
         self.problem: str | None = None
         """Why the last attempt to record failed; None if it did not."""
 
@@ -86,16 +91,11 @@ class Ledger:
         Raises:
             RecordError: they cannot be recorded, so they must not be told either.
         """
-        try:
-            with self._metrics.stage("record"):
-                self._audit.extend(("decision", self._fields(decision)) for decision in decisions)
-                for decision in decisions if reviewable else ():
-                    if decision.verdict.action == "review":
-                        self._open_case(decision)
-        except RecordError as error:
-            self.problem = str(error)
-            raise
-        self.problem = None
+        with self._metrics.stage("record"), self._noticed():
+            self._audit.extend(("decision", self._fields(decision)) for decision in decisions)
+            for decision in decisions if reviewable else ():
+                if decision.verdict.action == "review":
+                    self._add_case(self._fields(decision), decision.content)
         for decision in decisions:
             verdict = decision.verdict
             self._metrics.judged(
@@ -108,7 +108,45 @@ class Ledger:
 
     def note(self, event: str, **fields: object) -> None:
         """Record something else that happened; errors as in `record`."""
-        self._audit.append(event, **fields)
+        with self._noticed():
+            self._audit.append(event, **fields)
+
+    def open_appealed(self, id: str, content: str | bytes | None) -> None:
+        """Open the case of a decision that had none, because somebody appeals.
+
+        Args:
+            content: what was decided on, for the reviewer. Of what was not under review the hash is kept.
+
+        Raises:
+            RecordError: "unknown": no such decision. "refused": another content than was decided on.
+        """
+        with self._lookup:
+            record = decision_of(self._audit.path, id)
+        if record is None:
+            raise RecordError(f"no decision has the id {id!r:.210}.", reason="unknown")
+        fields = record.fields
+        if content is not None and sha256(content) != fields["content_sha256"]:
+            raise RecordError("this is not what the decision was on, to the last byte.", reason="refused")
+        with self._noticed():
+            self._add_case(fields, content)
+
+    def is_recording(self) -> bool:
+        """Whether decisions can be recorded. After a failure it is tried: a server that is not ready is asked
+        for no decision, and would never find out that it is well again."""
+        if self.problem is not None:
+            with suppress(RecordError):
+                self.note("recovered", reason=self.problem)
+        return self.problem is None
+
+    @contextmanager
+    def _noticed(self) -> Iterator[None]:
+        """Remember whether what is recorded inside was recorded."""
+        try:
+            yield
+        except RecordError as error:
+            self.problem = str(error)
+            raise
+        self.problem = None
 
     def _fields(self, decision: Decision) -> dict[str, object]:
         verdict = decision.verdict
@@ -131,20 +169,21 @@ class Ledger:
             "automated": True,
         }
 
-    def _open_case(self, decision: Decision) -> None:
-        content, copy = decision.content, None
+    def _add_case(self, fields: Mapping[str, Any], content: str | bytes | None) -> None:
+        """Open the case of a recorded decision, with a copy of its content if there is any."""
+        copy = None
         if content is not None:
             data = content.encode() if isinstance(content, str) else content
-            copy = self._quarantine.keep(decision.digest, data, decision.modality)
-        self._reviews.add(
-            request_id=decision.id,
-            modality=decision.modality,
-            content_sha256=decision.digest,
-            action=decision.verdict.action,
-            score=decision.verdict.score,
-            categories=decision.categories,
-            reason=decision.verdict.reason,
-            item_id=decision.item_id,
-            priority=decision.verdict.score or 0.0,
-            content=copy,
+            copy = self._quarantine.keep(fields["content_sha256"], data, fields["modality"])
+        names = (
+            "request_id",
+            "modality",
+            "content_sha256",
+            "action",
+            "score",
+            "categories",
+            "reason",
+            "item_id",
         )
+        chosen = {name: fields[name] for name in names}
+        self._reviews.add(**chosen, priority=fields["score"] or 0.0, content=copy)

@@ -5,12 +5,15 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from hyperaware.errors import RecordError
 from hyperaware.records.cases import Case
 from hyperaware.server.access import Anyone, Reviewer, TheEngine
+from hyperaware.server.engine import Engine
+from hyperaware.server.inputs import seen, words
 from hyperaware.server.problems import Problem
-from hyperaware.server.shapes import Given, Modality, Told, Words, with_examples
+from hyperaware.server.shapes import Given, ImageURL, Modality, Told, Words, with_examples
 
 __all__ = ["router"]
 
@@ -88,6 +91,16 @@ class AppealRequest(Given):
     model_config = with_examples({"reason": "This is my own painting."})
 
     reason: Annotated[Words, Field(max_length=2000)]
+    text: Words | None = None
+    """The text that was decided on, for the reviewer: of what was not under review only the hash is kept."""
+    image: ImageURL | None = None
+    """The picture that was decided on, the same file."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "AppealRequest":
+        if self.text is not None and self.image is not None:
+            raise ValueError("give the text or the picture that was decided on, not both")
+        return self
 
 
 class Appealed(Told):
@@ -156,9 +169,22 @@ def decide(engine: TheEngine, caller: Reviewer, id: Id, request: DecisionRequest
 
 @router.post("/v1/reviews/{id}/appeal")
 def appeal(engine: TheEngine, caller: Anyone, id: Id, request: AppealRequest) -> Appealed:
-    """Ask for another look at a decision, by its id. A reviewer who has decided it will not get it again."""
-    reopened = engine.reviews.appeal(id, reason=request.reason)
+    """Ask for another look at a decision, by its id. A reviewer who has decided it will not get it again. A
+    decision that was not under review gets a case; `text` or `image` is then kept for the reviewer."""
+    try:
+        reopened = engine.reviews.appeal(id, reason=request.reason)
+    except RecordError as error:
+        if error.reason != "unknown":
+            raise
+        engine.parts.ledger.open_appealed(id, _appealed(engine, request))
+        reopened = engine.reviews.appeal(id, reason=request.reason)
     return Appealed(id=reopened.id, state=reopened.state)
+
+
+def _appealed(engine: Engine, request: AppealRequest) -> str | bytes | None:
+    if request.image is not None:
+        return seen(engine, request.image.url, param="image").content
+    return None if request.text is None else words(engine, request.text, param="text").content
 
 
 def _masked(text: str) -> str:

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Request
 from pydantic import Field, model_validator
 
 from hyperaware.index.store import Item
-from hyperaware.search import Answer, Filters, Found, Searcher
+from hyperaware.search import Answer, Filters, Found
 from hyperaware.server.access import Searching, TheEngine, role_of
 from hyperaware.server.decisions import Decision, sha256
+from hyperaware.server.engine import Engine
 from hyperaware.server.inputs import Input, seen, words
 from hyperaware.server.problems import Problem
 from hyperaware.server.shapes import (
@@ -142,7 +143,7 @@ def search(body: SearchRequest, request: Request, engine: TheEngine, caller: Sea
             target=body.target,
         )
     decision_id = f"search-{request.state.request_id.removeprefix('req-')}"
-    engine.parts.ledger.record([_decision(decision_id, answer, asked, searcher)])
+    engine.parts.ledger.record([_decision(decision_id, answer, asked, engine)])
     return SearchResponse(
         id=decision_id,
         verdict=VerdictShape.of(answer.verdict),
@@ -164,17 +165,17 @@ def _asked(engine: TheEngine, body: SearchRequest) -> Input | None:
     return None if body.text is None else words(engine, body.text, param="text")
 
 
-def _decision(id: str, answer: Answer, asked: Input | None, searcher: Searcher) -> Decision:
-    if asked is not None:
-        return Decision(id=id, verdict=answer.verdict, modality=asked.modality, content=asked.content)
-    item = searcher.store.get(answer.query)
+def _decision(id: str, answer: Answer, asked: Input | None, engine: Engine) -> Decision:
+    item = None if asked is not None else answer.query
     return Decision(
         id=id,
         verdict=answer.verdict,
         modality=answer.modality,
-        content=None,
-        content_hash=hash_of(answer.query, item),
-        item_id=answer.query,
+        content=None if asked is None else asked.content,
+        content_hash=None if item is None else hash_of(item, engine.searcher.store.get(item)),
+        probability=engine.parts.moderator.probability(answer.root_distance_before, answer.modality),
+        categories=answer.categories,
+        item_id=item,
     )
 
 

@@ -118,18 +118,8 @@ def _query(engine: Engine, body: TraverseRequest, request: Request, role: str) -
         given = words(engine, body.text or "", param="text")
     parts = engine.parts
     (found,) = judged(parts.moderator, [given], role=role)
-    parts.ledger.record(
-        [
-            Decision(
-                id=f"traverse-{request.state.request_id.removeprefix('req-')}",
-                verdict=found.verdict,
-                modality=given.modality,
-                content=given.content,
-                probability=found.moderation.probability,
-                categories=found.probabilities,
-            )
-        ]
-    )
+    id = f"traverse-{request.state.request_id.removeprefix('req-')}"
+    parts.ledger.record([Decision.of(id, found.moderation, given.content)])
     return _Start(_point(engine, given), given.modality, found.verdict)
 
 

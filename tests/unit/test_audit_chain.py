@@ -9,11 +9,21 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from record_samples import log_of
+from record_samples import decision, log_of
 
 from hyperaware.errors import RecordError
 from hyperaware.records.audit import AuditLog
-from hyperaware.records.chain import Entry, Record, canonical, examine, made, record_of, records, verify
+from hyperaware.records.chain import (
+    Entry,
+    Record,
+    canonical,
+    decision_of,
+    examine,
+    made,
+    record_of,
+    records,
+    verify,
+)
 
 RECORDS = 9
 
@@ -263,3 +273,37 @@ def test_a_line_gives_back_its_record(fields: dict[str, object]) -> None:
     again = record_of(line)
     assert isinstance(again, Record)
     assert canonical(again.document()) == canonical(record.document())
+
+
+# -- one decision ----------------------------------------------------------------------------------------
+
+
+def test_a_decision_is_found_in_any_segment_by_its_whole_id_only(tmp_path: Path) -> None:
+    path = log_of(tmp_path / "audit.jsonl", 40, segment_bytes=4000)
+    assert len(segments(path)) > 3
+    for number in (1, 7, 40):
+        found = decision_of(path, f"req-{number}")
+        assert found is not None
+        assert (found.seq, found.fields["request_id"]) == (number, f"req-{number}")
+    for unknown in ("req-41", "req", "eq-1", 'req-4"', "*", ""):
+        assert decision_of(path, unknown) is None
+    assert decision_of(tmp_path / "none.jsonl", "req-1") is None
+
+
+def test_no_other_event_nor_half_a_line_is_taken_for_a_decision(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    with AuditLog(path) as log:
+        log.append("appeal", review_id="case-1", request_id="req-9", revision=1, reason="why?")
+        log.append("decision", **decision(reason='"request_id":"req-9" is what somebody wrote'))
+    assert decision_of(path, "req-9") is None
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-2])  # as a killed writer leaves it
+    assert decision_of(path, "req-1") is None
+
+
+def test_a_decision_that_was_changed_is_not_told(tmp_path: Path) -> None:
+    path = log_of(tmp_path / "audit.jsonl", 2)
+    path.write_bytes(path.read_bytes().replace(b'"action":"redirect"', b'"action":"allow"'))
+    with pytest.raises(RecordError, match="was changed") as damaged:
+        decision_of(path, "req-2")
+    assert damaged.value.reason == "damaged"
