@@ -4,10 +4,12 @@ import gc
 import logging
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, cast
 
 from hyperaware.catalogue import own_bounds, read_reference
 from hyperaware.errors import ConfigError, HyperawareError, RecordError, StoreError
+from hyperaware.index.database import FILE
 from hyperaware.index.sqlite import SQLiteStore
 from hyperaware.media.images import Limits
 from hyperaware.models.dual_encoder import DualEncoder
@@ -67,6 +69,8 @@ class Index:
     searcher: Searcher
     captions: Captions
     disk: Disk
+    file: tuple[int, int]
+    """Device and number of the file that was opened: another one at its place is another index."""
 
 
 class Engine:
@@ -165,11 +169,14 @@ class Engine:
         """The index.
 
         Raises:
-            Problem: 503 while there is no model; 404 on a server without an index.
+            Problem: 503 while there is no model, or when the index was moved, removed or built anew; 404 on a
+                server without an index.
         """
         index = self.parts.index
         if index is None:
             raise Problem(404, "this server has no index; it was started without --index.", code="no_index")
+        for code, sentence in self._index_reasons(index):  # what was taken away must not be shown any more
+            raise Problem(503, f"not ready: {sentence}.", code=code, retry_after=RETRY_SECONDS)
         return index
 
     @property
@@ -182,6 +189,11 @@ class Engine:
         found = []
         if self._problem is not None:
             found.append(self._problem)
+        if self.keys is not None:
+            try:
+                _ = self.keys.keys
+            except RecordError:
+                found.append(Reason("keys_unreadable", "the keys cannot be read, so nobody is let in"))
         if self._given is None:
             try:
                 self._supervisor.line()
@@ -190,26 +202,29 @@ class Engine:
         parts = self._parts
         if parts is None:
             return found or [Reason("loading", "the model is there, and what is judged by is being loaded")]
-        if parts.ledger.problem is not None:
+        if not parts.ledger.is_recording():
             found.append(Reason("not_recorded", "decisions cannot be recorded"))
-        if self.settings.index is not None:
-            found += self._index_reasons(parts.model.fingerprint)
+        if parts.index is not None:
+            found += self._index_reasons(parts.index)
         return found
 
     def public_reasons(self) -> list[Reason]:
         """The reasons as they may be told to anybody: without the paths of this machine."""
         return [Reason(code, public(sentence)) for code, sentence in self.reasons()]
 
-    def _index_reasons(self, fingerprint: str) -> list[Reason]:
+    def _index_reasons(self, index: Index) -> list[Reason]:
         assert self.settings.index is not None
         try:
             there = read_reference(self.settings.index).fingerprint
-        except StoreError:
+            file = _identity(self.settings.index)
+        except (StoreError, OSError):
             return [Reason("index_missing", "the index is gone or damaged")]
-        if there != fingerprint:
+        if there != index.searcher.model.fingerprint:
             return [
                 Reason("index_stale", "the index was built anew with another model; start the server again")
             ]
+        if file != index.file:
+            return [Reason("index_stale", "the index was built anew; start the server again")]
         return []
 
     # -- bringing up -------------------------------------------------------------------------------------
@@ -288,7 +303,8 @@ class Engine:
         )
         searcher = Searcher(model, store, moderator.bounds, self.policy, scorer=moderator.scorer)
         visible = Visible(searcher)
-        return Index(searcher, Captions(searcher, visible), Disk(searcher, visible))
+        file = _identity(self.settings.index)
+        return Index(searcher, Captions(searcher, visible), Disk(searcher, visible), file)
 
     def _model_changed(self, event: str, sentence: str) -> None:
         log.warning("%s: %s", event, sentence)
@@ -312,3 +328,8 @@ class Engine:
                 "decode_failures": ("Refused pictures.", "reason", lambda: dict(self.decoders.failures)),
             },
         )
+
+
+def _identity(index: Path) -> tuple[int, int]:
+    status = (index / FILE).stat()
+    return status.st_dev, status.st_ino

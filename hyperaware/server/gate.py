@@ -1,5 +1,6 @@
 """What every request passes before its body is read: host, key, rate, size; and the answers' headers."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -9,11 +10,14 @@ import anyio
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hyperaware.errors import RecordError
 from hyperaware.records.keys import SCOPES, KeyRing
-from hyperaware.server.problems import Problem, problem_response
+from hyperaware.server.problems import RETRY_SECONDS, Problem, problem_of, problem_response
 from hyperaware.server.settings import is_loopback
 
 __all__ = ["Caller", "Gate", "Rates"]
+
+log = logging.getLogger("hyperaware.server")
 
 HEADERS = {
     b"x-content-type-options": b"nosniff",
@@ -101,7 +105,11 @@ class Gate:
         request_id = f"req-{secrets.token_hex(12)}"
         scope.setdefault("state", {})["request_id"] = request_id
 
+        begun = False
+
         async def answered(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 message = {**message, "headers": _with_headers(message["headers"], request_id)}
                 self._answered(getattr(scope.get("route"), "path", "other"), message["status"])
@@ -112,10 +120,11 @@ class Gate:
             if not self._is_free(scope["path"]):
                 scope["state"]["caller"] = self._caller(headers)
             self._check_size(headers)
-        except Problem as problem:
-            await problem_response(problem)(scope, receive, answered)
-            return
-        await self._app(scope, self._counted(receive), answered)
+            await self._app(scope, self._counted(receive), answered)
+        except Exception as error:  # whatever it is: the answer is counted, and has the headers of the others
+            if begun:
+                raise
+            await problem_response(problem_of(error))(scope, receive, answered)
 
     def _is_free(self, path: str) -> bool:
         return any(
@@ -187,7 +196,12 @@ def _caller_of(ring: KeyRing, authorization: str) -> Caller:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Problem(401, "a key is needed: send the header Authorization: Bearer KEY.", code="no_key")
-    key = ring.authenticate(token.strip())
+    try:
+        key = ring.authenticate(token.strip())
+    except RecordError as error:  # then nobody is let in
+        log.error("the keys cannot be read: %s", error)
+        message = "the keys of this server cannot be read now."
+        raise Problem(503, message, code="keys_unreadable", retry_after=RETRY_SECONDS) from error
     if key is None:
         raise Problem(401, "this key is unknown, revoked or expired.", code="invalid_api_key")
     return Caller(key.id, key.role, key.scopes, switches="admin" in key.scopes)

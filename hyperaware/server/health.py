@@ -23,7 +23,8 @@ class ReasonShape(Told):
     """Why the server cannot answer."""
 
     code: str
-    """A stable word: loading, model_missing, index_missing, index_stale, not_recorded, SafetyError ..."""
+    """A stable word: loading, model_missing, index_missing, index_stale, not_recorded, keys_unreadable,
+    SafetyError ..."""
     message: str
 
 

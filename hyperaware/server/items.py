@@ -1,5 +1,7 @@
 """`/v1/items`: what an index holds, as a role may see it; added and removed by who may change the server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -75,10 +77,11 @@ def add(body: AddRequest, engine: TheEngine, caller: Admin) -> Added:
     same one again changes nothing. A text must fit the model's context."""
     searcher = engine.searcher
     item = _picture(engine, searcher, body) if body.image is not None else _text(engine, searcher, body)
-    searcher.store.add([item])
+    # Recorded first, so that nothing is in the index, or gone from it, without a record.
     engine.parts.ledger.note(
         "item_added", item_id=item.id, content_sha256=item.content_hash, score=item.score, actor=caller.id
     )
+    searcher.store.add([item])
     return Added(
         id=item.id,
         score=item.score,
@@ -91,11 +94,13 @@ def remove(id: Id, engine: TheEngine, caller: Admin) -> Removed:
     """Remove an item from the index. Only files that the server itself has added are deleted."""
     store = engine.searcher.store
     item = store.get(id)
-    if item is None or store.remove([id]) == 0:
+    if item is None:
         raise _unknown()
-    if item.path.startswith(f"{UPLOADS}/") and store.root is not None:
-        (store.root / item.path).unlink(missing_ok=True)
     engine.parts.ledger.note("item_removed", item_id=id, actor=caller.id)
+    if item.path.startswith(f"{UPLOADS}/") and store.root is not None:
+        with _writing():
+            (store.root / item.path).unlink(missing_ok=True)
+    store.remove([id])
     return Removed(id=id)
 
 
@@ -141,6 +146,7 @@ def thumbnail(
         # A picture that was indexed passed the index's own limits; here the server's hold.
         limits = Limits(max_bytes=engine.settings.max_image_bytes)
         data = read_bytes(root / found.path, limits=limits, name="the picture")
+        _require_indexed(engine, found.id, data)
         with engine.metrics.stage("thumbnail"):
             jpeg = engine.decoders.thumbnail(data, side=side, blur=hidden, name="the picture")
     except MediaError as error:
@@ -153,6 +159,13 @@ def _found(engine: Engine, id: str, role: str) -> Found:
     if found is None:
         raise _unknown()
     return found
+
+
+def _require_indexed(engine: Engine, id: str, data: bytes) -> None:
+    """Refuse a file that is another one than was judged when it was indexed (`Problem`)."""
+    item = engine.searcher.store.get(id)
+    if item is None or item.content_hash not in (None, content_hash(data)):
+        raise Problem(404, "the picture has changed since it was indexed: index it again.", code="changed")
 
 
 def _unknown() -> Problem:
@@ -235,9 +248,15 @@ def _scored(
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
+    with _writing():
         path.parent.mkdir(exist_ok=True)
         with whole(path) as partial:
             partial.write_bytes(data)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise Problem(503, "the folder of the index cannot be written.", code="read_only") from error

@@ -23,7 +23,7 @@ from hyperaware.errors import (
 from hyperaware.server.batching import QueueFull
 from hyperaware.server.supervisor import WorkerDown
 
-__all__ = ["RETRY_SECONDS", "Problem", "install", "problem_response", "public"]
+__all__ = ["RETRY_SECONDS", "Problem", "install", "problem_of", "problem_response", "public"]
 
 log = logging.getLogger("hyperaware.server")
 
@@ -91,7 +91,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HyperawareError, answer(_of_ours))
     app.add_exception_handler(QueueFull, answer(_busy))
     app.add_exception_handler(WorkerDown, answer(_down))
-    app.add_exception_handler(Exception, answer(_unforeseen))
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that tells an exception which no route's handler has answered."""
+    if isinstance(error, Problem):
+        return error
+    log.error("unforeseen", exc_info=error)
+    return Problem(500, "something unforeseen happened; the server's log says what.", code="unforeseen")
 
 
 def _of_validation(error: RequestValidationError) -> Problem:
@@ -145,8 +152,3 @@ def _down(error: WorkerDown) -> Problem:
     return Problem(
         503, f"the model cannot answer now: {error}.", code="model_down", retry_after=RETRY_SECONDS
     )
-
-
-def _unforeseen(error: Exception) -> Problem:
-    log.error("unforeseen", exc_info=error)
-    return Problem(500, "something unforeseen happened; the server's log says what.", code="unforeseen")

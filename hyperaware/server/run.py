@@ -7,6 +7,7 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
+from hyperaware.errors import ConfigError
 from hyperaware.server.app import create_app
 from hyperaware.server.settings import Settings
 
@@ -26,7 +27,7 @@ def serve(settings: Settings, *, bound: Callable[[str], None] = lambda url: None
 
     Raises:
         ConfigError, RecordError: the application cannot be made.
-        OSError: the port is taken, or the host is none of this machine.
+        ConfigError: the port is taken, or the host is none of this machine.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     app = create_app(settings)
@@ -56,13 +57,18 @@ def server_of(app: FastAPI, settings: Settings) -> uvicorn.Server:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listening = socket.socket(family, kind, protocol)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)  # from here on a client waits, and is not refused
-    except BaseException:
-        listening.close()
-        raise
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)  # from here on a client waits, and is not refused
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"host {host}, port {port}: {error.strerror}. Give another one; port 0 takes a free one."
+        ) from error
     return listening

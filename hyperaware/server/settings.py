@@ -4,6 +4,7 @@
 Flags go before the environment, and that goes before the file. `docs/server.md` has them all, from here.
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -25,13 +26,15 @@ __all__ = ["DEMO_POLICY", "Settings", "is_loopback", "read_settings"]
 
 DEMO_POLICY = Path(__file__).with_name("demo-policy.toml")
 """The policy of `--demo`: a role for each action."""
+PREFIX = "HYPERAWARE_"
+"""Of the variables that are settings. HYPERAWARE_CACHE is none: it is of the whole package."""
 
 
 class Settings(BaseSettings):
     """Everything that can be set. Limits hold before the work that they limit."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HYPERAWARE_", extra="forbid", frozen=True, use_attribute_docstrings=True
+        env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
     )
 
     index: Path | None = None
@@ -143,17 +146,24 @@ def read_settings(flags: Mapping[str, Any], *, file: Path | None = None) -> Sett
     """The settings from flags (those that are not None), the environment and a TOML file, in this order.
 
     Raises:
-        ConfigError: no such file, no TOML, an unknown name, or a value that is refused; it names the setting.
+        ConfigError: no such file, no TOML, an unknown name, also of a variable, or a value that is refused;
+            it names the setting.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     from_file = {} if file is None else _read(file)
-    for name in (*given, *from_file):
+    for name in (*given, *from_file, *_variables()):
         if name not in Settings.model_fields:
             raise unknown_name("setting of the server", name, Settings.model_fields)
     try:
         return Settings(**{**from_file, **EnvSettingsSource(Settings)(), **given})
     except ValidationError as error:
         raise ConfigError("; ".join(_sentence(each) for each in error.errors())) from error
+
+
+def _variables() -> list[str]:
+    """The settings that the environment names, whether there are such or not."""
+    found = (name.upper().partition(PREFIX) for name in os.environ)
+    return [name.lower() for before, prefix, name in found if prefix and not before and name != "CACHE"]
 
 
 def _read(file: Path) -> dict[str, Any]:

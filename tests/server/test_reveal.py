@@ -74,23 +74,51 @@ def test_what_cannot_be_recorded_is_not_revealed(model: DualEncoder, tmp_path: P
 # -- copies ----------------------------------------------------------------------------------------------
 
 
-def test_copies_go_when_their_time_is_over_also_while_the_server_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = time.time()
-    monkeypatch.setattr("hyperaware.server.quarantine.time.time", lambda: now)
+class Clocks:
+    """In place of the module `time`: both clocks go on by hand."""
+
+    def __init__(self) -> None:
+        self.now, self.since = time.time(), 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.since
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    clocks = Clocks()
+    monkeypatch.setattr("hyperaware.server.quarantine.time", clocks)
+    return clocks
+
+
+def test_copies_go_when_their_time_is_over_also_while_the_server_runs(tmp_path: Path, clocks: Clocks) -> None:
     copies = Quarantine(tmp_path / "copies", days=2)
     old, new = (copies.keep(letter * 64, letter.encode(), "text") for letter in "ab")
-    os.utime(tmp_path / "copies" / old, (now - 2.1 * DAY,) * 2)
+    os.utime(tmp_path / "copies" / old, (clocks.now - 2.1 * DAY,) * 2)
     other = tmp_path / "copies" / "notes.txt"
     other.write_text("not ours")
-    os.utime(other, (now - 100 * DAY,) * 2)
-    assert copies.read(old) == b"a"  # looked through a moment ago
-    now += HOUR
+    os.utime(other, (clocks.now - 100 * DAY,) * 2)
+    clocks.since += HOUR - 1
+    assert copies.read(old) == b"a"  # looked through less than an hour ago
+    clocks.since += 1
     assert copies.read(new) == b"b"
     with pytest.raises(RecordError, match="kept for 2 days"):
         copies.read(old)
     assert {path.name for path in (tmp_path / "copies").iterdir()} == {new, "notes.txt"}
+
+
+def test_a_clock_that_was_set_back_keeps_no_copy_for_longer(tmp_path: Path, clocks: Clocks) -> None:
+    clocks.now += 1000 * DAY
+    copies = Quarantine(tmp_path, days=2)
+    clocks.now -= 1000 * DAY
+    name = copies.keep("a" * 64, b"a", "text")
+    os.utime(tmp_path / name, (clocks.now - 2.1 * DAY,) * 2)
+    clocks.since += HOUR
+    with pytest.raises(RecordError, match="kept for 2 days"):
+        copies.read(name)
 
 
 def test_copies_that_are_too_old_are_gone_after_a_start(tmp_path: Path) -> None:

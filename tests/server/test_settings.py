@@ -37,6 +37,17 @@ def test_wrong_settings_are_refused_by_name(flags: dict, message: str) -> None:
         read_settings(flags)
 
 
+def test_a_misspelled_variable_is_refused_and_that_of_the_whole_package_is_none_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HYPERAWARE_CACHE", "/tmp")
+    monkeypatch.setenv("NOT_HYPERAWARE_PORT", "1")
+    assert read_settings({}).port == 8000
+    monkeypatch.setenv("HYPERAWARE_BATCH_SIZ", "3")
+    with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
+        read_settings({})
+
+
 def test_a_wrong_line_of_the_file_and_no_file_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "server.toml"
     file.write_text("prot = 3\n")

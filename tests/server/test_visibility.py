@@ -44,7 +44,7 @@ from hyperaware.models.windows import fits
 from hyperaware.moderation.categories import CategoryScore
 from hyperaware.moderation.policy import Policy
 from hyperaware.server.captions import Captions
-from hyperaware.server.engine import Engine, Index
+from hyperaware.server.engine import Engine
 from hyperaware.server.projection import Disk
 from hyperaware.server.settings import DEMO_POLICY
 from hyperaware.server.visible import Visible
@@ -140,7 +140,9 @@ def hold(client: TestClient, items: Sequence[Item], policy: Policy) -> None:
     store.remove([*store.contents("image"), *store.contents("text")])
     store.add(items)
     visible = Visible(searcher)
-    index = Index(searcher, Captions(searcher, visible), Disk(searcher, visible))
+    assert parts.index is not None
+    captions, disk = Captions(searcher, visible), Disk(searcher, visible)
+    index = dataclasses.replace(parts.index, captions=captions, disk=disk)
     engine._parts = dataclasses.replace(parts, index=index)
 
 
