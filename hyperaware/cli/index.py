@@ -166,8 +166,8 @@ def verify(
     """
     from hyperaware.catalogue import open_store
 
-    with open_store(index) as store:
-        problems, count = store.verify(files=files), store.count
+    with Bars() as bars, open_store(index) as store:
+        problems, count = store.verify(files=files, progress=bars.of("compare")), store.count
     if json:
         emit({"index": str(index), "items": count, "problems": problems})
     else:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -312,7 +312,9 @@ class SQLiteStore:
 
     # -- care --------------------------------------------------------------------------------------------
 
-    def verify(self, *, files: bool = True) -> list[str]:
+    def verify(
+        self, *, files: bool = True, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[str]:
         problems, expected = self._database.damage(), []
         if problems:
             return problems
@@ -328,7 +330,10 @@ class SQLiteStore:
                 if item.modality == "image" and item.content_hash is not None:
                     expected.append((item.path, item.content_hash))
         if files and root is not None:  # outside the lock: this may take long
-            problems += [p for path, digest in expected if (p := file_problem(path, digest, Path(root)))]
+            for done, (path, digest) in enumerate(expected, start=1):
+                problem = file_problem(path, digest, Path(root))
+                problems += [] if problem is None else [problem]
+                progress(done, len(expected))
         return problems
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args
@@ -264,9 +264,11 @@ class Store(Protocol):
     def status(self) -> Status:
         """Counts and identity."""
 
-    def verify(self, *, files: bool = True) -> list[str]:
+    def verify(
+        self, *, files: bool = True, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[str]:
         """Everything found wrong, a sentence each; with `files`, also pictures that are missing or have
-        changed."""
+        changed, and `progress` is told how many were compared."""
 
     def close(self) -> None:
         """Let go of the files. Nothing is lost without it."""

@@ -369,7 +369,9 @@ def test_verify_names_what_is_wrong(store: Store, space: Space, tmp_path: Path) 
     assert store.verify() == []
     (root / "changed").write_bytes(b"other")
     (root / "gone").unlink()
-    changed, gone = store.verify()
+    told: list[tuple[int, int]] = []
+    changed, gone = store.verify(progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
     assert changed.startswith("changed: the file has changed")
     assert gone.startswith("gone: the file cannot be read")
     assert store.verify(files=False) == []
