@@ -21,6 +21,7 @@ from hyperaware.evaluation.examples import Examples
 from hyperaware.files import whole
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.pretrained import save
+from hyperaware.training.alone import alone
 from hyperaware.training.checkpoint import read_checkpoint, read_state, refuse_other_run, write_checkpoint
 from hyperaware.training.compute import set_up_towers
 from hyperaware.training.frozen import with_known_features
@@ -98,11 +99,15 @@ def fit(
     `folder`; the main one writes and reports.
 
     Raises:
-        TrainingError: a loss or gradient that is not finite, a checkpoint of another run, or no weights that
-            keep the floors of `training.guard`.
+        TrainingError: a loss or gradient that is not finite, a checkpoint of another run, another run at work
+            in the folder, or no weights that keep the floors of `training.guard`.
         ConfigError: a tracker that is not known or not installed, or a floor that cannot be measured.
     """
-    return _Run(model, method, train, validation, settings, Path(folder), report, report_to).finish()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    distributed.join()
+    with alone(folder):
+        return _Run(model, method, train, validation, settings, folder, report, report_to).finish()
 
 
 class _Run:
@@ -119,8 +124,6 @@ class _Run:
     ) -> None:
         self.model, self.method, self.settings = model, method, settings
         self.train, self.validation, self.folder, self.report = train, validation, folder, report
-        folder.mkdir(parents=True, exist_ok=True)
-        distributed.join()
         # Precision is a setting of the loop, whatever a launcher was told: its fp16 would have a scaler here.
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
         model.to(self.accelerator.device)

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -78,11 +79,21 @@ def test_accelerate_launch(workplace: Path, alone: Path) -> None:
 
 
 FALLING = """
+import os
+from hyperaware.evaluation import crops
 from hyperaware.methods.hysac import HySAC
 from hyperaware.training import guard
 
 found = iter([0.8, 0.8, 0.4])
 guard._safe_recall = lambda *_: next(found)
+decode = crops.decode
+
+def noted(path):
+    with open("decoded-" + os.environ["RANK"], "a") as names:
+        names.write(path.name + path.parents[1].name + "\\n")
+    return decode(path)
+
+crops.decode = noted
 
 class Falling(HySAC):
     pass
@@ -110,6 +121,10 @@ def test_a_bad_picture_and_a_broken_floor_are_told_once(workplace: Path) -> None
     assert answer.stderr.count(f"{bad.name}: ") == 1
     assert (workplace / "fallen" / "bounds.json").is_file()
     assert len(list((workplace / "fallen" / "tensorboard").glob("events.*"))) == 1
+    decoded = [(workplace / f"decoded-{rank}").read_text().split() for rank in range(2)]
+    every = [*chain(*decoded)]
+    assert len(every) == len(set(every)) == len(list((workplace / "damaged").rglob("images/*.png")))
+    assert abs(len(decoded[0]) - len(decoded[1])) < 10  # each process did its share
 
 
 BROKEN = """

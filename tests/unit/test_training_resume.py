@@ -119,6 +119,23 @@ def test_a_finished_run_is_not_trained_further(train: Train, tmp_path: Path) -> 
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(tmp_path / "run").items())
 
 
+def test_two_runs_are_not_at_work_in_one_folder(train: Train, tmp_path: Path) -> None:
+    tried: list[str] = []
+
+    def another(line: dict[str, Any]) -> None:
+        if line["step"] == 3:
+            with pytest.raises(TrainingError) as refused:
+                train("run")
+            tried.append(str(refused.value))
+
+    train("run", report=another)
+    train("whole")
+    assert len(tried) == 1
+    assert "another run is at work in" in tried[0]
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole")  # it has disturbed nothing
+    assert train("run").step == SETTINGS.steps  # by now it may
+
+
 def test_more_steps_go_on_from_the_checkpoint(train: Train, tmp_path: Path) -> None:
     constant = dataclasses.replace(SETTINGS, schedule="constant")
     train("whole", settings=constant)
