@@ -101,7 +101,7 @@ class PartSafety(Told):
     bound: float | None
     """Above it the input is unsafe."""
     probability: float | None
-    """That the input is unsafe; null where the model is not calibrated."""
+    """That the input is unsafe; null where the model is not calibrated. The bound decides, not this."""
     windows: int
     """Pieces that a long text was judged in; the most unsafe one counts."""
     verdict: VerdictShape
@@ -126,7 +126,8 @@ class Result(Told):
     """One result, as OpenAI's clients know it, and `safety`."""
 
     flagged: bool
-    """Whether the root distance of a part is above its bound, or a category is true."""
+    """Whether the root distance of a part is above its bound, or a category is true. It does not follow the
+    probability that a part is unsafe, which may be small beyond the bound."""
     categories: dict[str, bool]
     category_scores: dict[str, float]
     category_applied_input_types: dict[str, list[Modality]]

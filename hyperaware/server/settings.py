@@ -67,7 +67,8 @@ class Settings(BaseSettings):
     queue_size: int = Field(2048, ge=1)
     """Most inputs that wait for the model; further ones get 429."""
     request_seconds: float = Field(30.0, gt=0)
-    """How long a request may take; then 503. A forward pass that takes as long is killed."""
+    """How long a request may wait for the model; then 503. Many long texts ask it several times. A forward
+    pass that takes as long is killed."""
     drain_seconds: float = Field(20.0, gt=0)
     """How long requests in progress may go on when the server stops."""
 

@@ -94,10 +94,14 @@ function partCard(asked, part) {
 }
 
 function sureness({ score, bound, probability, windows }) {
-  const side = score === null || bound === null ? "Not judged" : score > bound ? "Unsafe: above the bound" : "Safe: within the bound";
+  const judged = score !== null && bound !== null;
+  const above = judged && score > bound;
+  const side = !judged ? "Not judged" : above ? "Above the bound: treated as unsafe" : "Within the bound: treated as safe";
   const sure = probability === null ? "not calibrated, so no probability" : `probability of being unsafe ${percent(probability)}, calibrated`;
   const long = windows > 1 ? ` Judged in ${windows} pieces; the most unsafe counts.` : "";
-  return [h("b", {}, side), ` (${sure}).${long}`];
+  const differ = judged && probability !== null && above !== probability > FLAGGED;
+  const why = differ ? " The two differ here. The bound decides: it promises how much that is unsafe lies within it, at the cost of some that is safe above it." : "";
+  return [h("b", {}, side), ` (${sure}).${long}${why}`];
 }
 
 function categoryBars({ categories, verdict }) {

@@ -112,9 +112,23 @@ def test_texts_and_pictures_are_scored_with_what_the_server_said(
                 expect(row).to_contain_text(f"score {category['score']:.2f}")
             else:
                 expect(row).to_contain_text("%")
-    expect(parts.nth(0)).to_contain_text("Safe: within the bound")
-    expect(parts.nth(1)).to_contain_text("Unsafe: above the bound")
-    expect(parts.nth(2)).to_contain_text("Unsafe: above the bound")
+    expect(parts.nth(0)).to_contain_text("Within the bound: treated as safe")
+    expect(parts.nth(1)).to_contain_text("Above the bound: treated as unsafe")
+    expect(parts.nth(2)).to_contain_text("Above the bound: treated as unsafe")
+
+
+def test_where_bound_and_probability_differ_the_page_says_which_decides(page: Page) -> None:
+    """Between the safe and the unsafe rows of the calibration the bound flags what is probably safe."""
+    open_page(page, "Moderate")
+    page.fill("#moderate-text", f"a rabbit\n{SAFE}")
+    page.get_by_role("button", name="Score").click()
+    parts = page.locator(".part")
+    expect(parts).to_have_count(2)
+    expect(parts.nth(0)).to_contain_text(
+        "Above the bound: treated as unsafe (probability of being unsafe < 1 %"
+    )
+    expect(parts.nth(0)).to_contain_text("The two differ here. The bound decides")
+    expect(parts.nth(1)).not_to_contain_text("The two differ here")
 
 
 def test_a_failure_to_score_is_never_a_verdict(page: Page, seen: Seen) -> None:
