@@ -109,6 +109,7 @@ class Engine:
         self._supervisor = Supervisor(
             self.model_name,
             threads=settings.model_threads,
+            device=settings.device,
             spare=settings.spare_worker,
             seconds=settings.request_seconds,
             on_change=self._model_changed,

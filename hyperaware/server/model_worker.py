@@ -3,7 +3,7 @@
 What it is told, and what it answers (see `wire`):
 
     (start)                                      {"state": "imported"}
-    {"do": "load", "model", "threads"}           {"state": "loaded", "name", "fingerprint", "space", ...}
+    {"do": "load", "model", "threads", "device"} {"state": "loaded", "name", "fingerprint", "space", ...}
     {"do": "text", "texts": [...]}               {"shape": [n, d]} and float32 points
     {"do": "fitting", "texts": [...]}            {"shape": [k, d], "fit": [1, 0, ...]}, points of what fits
     {"do": "image", "count", "size"} and pixels  {"shape": [n, d]} and float32 points
@@ -52,7 +52,7 @@ def _loaded(head: dict[str, Any]) -> "DualEncoder":
     from hyperaware.models.pretrained import load
 
     torch.set_num_threads(head["threads"])
-    model = load(head["model"])
+    model = load(head["model"], device=head["device"])
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not look at it again
     return model

@@ -58,6 +58,8 @@ class Settings(BaseSettings):
 
     model_threads: int = Field(1, ge=1, le=256)
     """Threads of the model's process."""
+    device: str = "auto"
+    """Where the model computes: `cpu`, `cuda`, `cuda:1`; `auto` takes a GPU if there is one."""
     spare_worker: bool = True
     """Keep a second process that has loaded the libraries, so that a dead model is back within a second."""
     batch_size: int = Field(64, ge=1, le=4096)

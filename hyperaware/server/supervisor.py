@@ -127,13 +127,15 @@ class Supervisor:
         model: str,
         *,
         threads: int = 1,
+        device: str = "cpu",
         spare: bool = True,
         seconds: float = 30.0,
         on_change: Callable[[str, str], None] = lambda event, sentence: None,
         worker: str = WORKER,
     ) -> None:
         self._worker = worker
-        self._model, self._threads, self._wants_spare, self._seconds = model, threads, spare, seconds
+        self._model, self._threads, self._device = model, threads, device
+        self._wants_spare, self._seconds = spare, seconds
         self._on_change = on_change
         self._line: Line | None = None
         self._spare: Child | None = None
@@ -232,7 +234,7 @@ class Supervisor:
         child = self._child() if child is None else child
         try:
             child.receive(seconds=LOADING_SECONDS)  # it says that it has loaded the libraries
-            child.send({"do": "load", "model": self._model, "threads": self._threads})
+            child.send({"do": "load", "model": self._model, "threads": self._threads, "device": self._device})
             about = child.receive(seconds=LOADING_SECONDS).head
             if "error" in about:
                 raise WorkerDown(f"the model cannot be loaded: {about['error']}")

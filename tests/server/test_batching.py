@@ -191,6 +191,16 @@ def test_a_model_that_cannot_be_loaded_is_a_reason_and_not_the_end(fake_workers:
         supervisor.line()
 
 
+def test_a_device_that_is_not_there_is_a_reason() -> None:
+    """By the process that loads the real model."""
+    supervisor = Supervisor("world", device="gpu", spare=False)
+    supervisor.start()
+    try:
+        wait_until(lambda: "got the device 'gpu', expected auto" in supervisor.reason)
+    finally:
+        supervisor.stop()
+
+
 def test_another_model_in_the_same_folder_is_not_taken(fake_workers: Workers) -> None:
     supervisor = fake_workers("fake-1", spare=False)
     supervisor._model = "fake-2"  # what the folder holds has changed
