@@ -85,8 +85,7 @@ class Answer:
     more: bool = False
     """Whether the role may see another item on a next page."""
     categories: Mapping[str, float] = field(default_factory=dict)
-    """Calibrated probabilities of the query, whether or not a rule asks for them: of a long text the highest
-    of its windows."""
+    """Calibrated probabilities of the query; of a long text the highest of its windows."""
 
 
 class Searcher:
@@ -183,8 +182,7 @@ class Searcher:
         modality, query, pieces = self._encode(text, image, item, shown)
         points = most_unsafe(pieces, self.space)
         before = float(self.space.root_distance(points)) if self.space.has_root else None
-        categories = None if self.scorer is None else highest(categorised(self.scorer, pieces, modality))
-        verdict = self._judge(before, categories, modality, role, strength)
+        verdict, categories = self._judge(pieces, before, modality, role, strength)
         steps = [_encoded(modality, self.model.name, before, len(pieces)), _judged(verdict)]
         hits: tuple[Found, ...] = ()
         after, more = before, False
@@ -210,7 +208,7 @@ class Searcher:
             steps=tuple(steps),
             offset=offset,
             more=more,
-            categories=categories or {},
+            categories=categories,
         )
 
     def _page(
@@ -266,22 +264,26 @@ class Searcher:
 
     def _judge(
         self,
+        pieces: Tensor,
         score: float | None,
-        categories: Mapping[str, float] | None,
         modality: Modality,
         role: str | None,
         strength: float | None,
-    ) -> Verdict:
+    ) -> tuple[Verdict, dict[str, float]]:
+        """The verdict on a query, and its categories, which are measured though no rule may ask for them."""
+        categories = {} if self.scorer is None else highest(categorised(self.scorer, pieces, modality))
         if not self.space.has_root:
-            return self.policy.unjudged(why=self._why_unjudged(), role=role, strength=strength)
-        return self.policy.judge(
-            score,
-            modality=modality,
-            bounds=self.bounds,
-            role=role,
-            strength=strength,
-            categories=categories,
-        )
+            verdict = self.policy.unjudged(why=self._why_unjudged(), role=role, strength=strength)
+        else:
+            verdict = self.policy.judge(
+                score,
+                modality=modality,
+                bounds=self.bounds,
+                role=role,
+                strength=strength,
+                categories=categories,
+            )
+        return verdict, categories
 
     def _why_unjudged(self) -> str:
         return f"the model {self.model.name!r} has no root distances"

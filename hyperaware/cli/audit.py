@@ -81,13 +81,14 @@ def show(
 ) -> None:
     """Show the records of PATH, each checked as it is read."""
     from hyperaware.records.chain import records
+    from hyperaware.records.statement import printable
 
     chosen: Iterable[Record] = (each for each in records(path) if event in (None, each.event))
     chosen = list(chosen if tail is None else deque(chosen, maxlen=tail))
     if json:
         emit({"path": str(path), "records": [record.document() for record in chosen]})
         return
-    rows = [[str(record.seq), record.time, record.event, _said(record.fields)] for record in chosen]
+    rows = [[str(each.seq), each.time, each.event, printable(_said(each.fields))] for each in chosen]
     table(["seq", "time", "event", "fields"], rows)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from hyperaware.errors import RecordError
 from hyperaware.records.chain import Record, records
 
-__all__ = ["REDRESS", "Statement", "statement"]
+__all__ = ["REDRESS", "Statement", "printable", "statement"]
 
 REDRESS = (
     "Ask whoever runs this service for a review by a person, and name the id of the decision; an appeal is "
@@ -33,6 +33,8 @@ EFFECTS = {
     "review": "it was held back for a person to decide",
     "block": "it was refused",
 }
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of writing."""
 OUTCOMES = {"uphold": "upheld", "overturn": "overturned"}
 
 
@@ -184,9 +186,18 @@ def _figures(fields: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """A text on one line, of which Markdown and HTML make nothing else.
+    """A text on one line, of which Markdown, HTML and a terminal make nothing else.
 
     >>> print(_plain("see [this](http://x)\\n# now"))
     see \\[this\\](http://x) \\# now
     """
-    return re.sub(r"([\\`*_\[\]<>#|!&~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>#|!&~])", r"\\\1", printable(" ".join(text.split())))
+
+
+def printable(text: str) -> str:
+    """A text without what steers a terminal or turns the direction of writing: an appeal may say anything.
+
+    >>> printable("a \\x1b[31mred\\u202e text")
+    'a �[31mred� text'
+    """
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)

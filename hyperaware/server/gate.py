@@ -149,13 +149,14 @@ class Gate:
         return caller
 
     def _require_own_name(self, headers: dict[bytes, str]) -> None:
+        """Refuse what a foreign page asks for (`Problem`), by its own name or as a picture that it shows."""
+        foreign = headers.get(b"sec-fetch-site") == "cross-site"
         for name in (b"host", b"origin"):
             host = headers.get(name, "localhost").partition("://")[2] or headers.get(name, "localhost")
             bare = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-            if not is_loopback(bare):
-                raise Problem(
-                    403, "without keys, only requests to and from this machine are taken.", code="host"
-                )
+            foreign = foreign or not is_loopback(bare)
+        if foreign:
+            raise Problem(403, "without keys, only requests to and from this machine are taken.", code="host")
 
     def _check_size(self, headers: dict[bytes, str]) -> None:
         """Refuse a body that is announced as too large (`Problem`)."""

@@ -80,7 +80,7 @@ def install(app: FastAPI) -> None:
         async def handler(request: Request, error: Exception) -> JSONResponse:
             problem = tell(error)
             if problem.status >= 500:
-                log.warning("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
+                log.warning("%s %r: %s: %s", request.method, request.url.path, type(error).__name__, error)
             return problem_response(problem)
 
         return handler

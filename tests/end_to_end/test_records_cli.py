@@ -74,6 +74,14 @@ def test_show_chooses_by_event_and_from_the_end(log: Path) -> None:
     assert "reason killed" in shown
 
 
+def test_show_lets_nothing_that_was_written_steer_the_terminal(log: Path) -> None:
+    with AuditLog(log) as opened:
+        opened.append("appeal", review_id="case-1", request_id="req-1", revision=1, reason="\x1b[2Jhi\u202e")
+    shown = run("audit", "show", log, "--event", "appeal").stdout
+    assert "hi" in shown
+    assert not any(each in shown for each in "\x1b\u202e")
+
+
 def test_export_tells_a_decision_as_json_and_as_markdown(log: Path) -> None:
     document = json.loads(run("audit", "export", log, "--request-id", "req-2").stdout)
     assert (document["id"], document["state"]) == ("req-2", "in force")

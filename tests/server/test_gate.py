@@ -158,6 +158,8 @@ def test_pages_of_other_origins_may_not_call_unless_named(
         ("Host", "localhost:8000", 200),
         ("Host", "[::1]:8000", 200),
         ("Origin", "http://127.0.0.1:8000", 200),
+        ("Sec-Fetch-Site", "cross-site", 403),
+        ("Sec-Fetch-Site", "same-origin", 200),
     ],
 )
 def test_without_keys_only_this_machine_may_ask(demo: TestClient, name: str, value: str, status: int) -> None:

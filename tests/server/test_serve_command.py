@@ -1,5 +1,6 @@
 """`hyperaware serve`: what its words become, and what it makes for the demo. The server is replaced."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hyperaware.cli.app import app
+from hyperaware.errors import ConfigError
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.server import run
 from hyperaware.server.settings import DEMO_POLICY, Settings
@@ -87,3 +89,12 @@ def test_the_demo_makes_its_index_once(
     made = (tmp_path / "demo" / "index" / "model.json").stat().st_mtime_ns
     assert serve("--demo")[0].exit_code == 0
     assert (tmp_path / "demo" / "index" / "model.json").stat().st_mtime_ns == made
+
+
+def test_a_port_that_is_taken_and_a_host_that_is_none_are_told_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"host 127\.0\.0\.1, port {port}: Address already in use"):
+            run._bound("127.0.0.1", port)
+    with pytest.raises(ConfigError, match=r"host 203\.0\.113\.1, port 0: .* Give another one"):
+        run._bound("203.0.113.1", 0)

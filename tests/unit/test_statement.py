@@ -136,6 +136,15 @@ def test_what_people_wrote_makes_no_markup(path: Path, queue: ReviewQueue) -> No
     assert "Write to \\*us\\*." in page
 
 
+def test_what_people_wrote_steers_no_terminal_and_keeps_its_own_letters(
+    path: Path, queue: ReviewQueue
+) -> None:
+    queue.appeal("req-2", reason="\x1b[2J\x07 \u202eeulb\u2066 می\u200cخواهم\u3000\u2764\ufe0f")
+    page = statement(path, "req-2").markdown()
+    assert not any(each in page for each in "\x1b\x07\u202e\u2066")
+    assert "می\u200cخواهم \u2764\ufe0f" in page
+
+
 def test_an_unscored_decision_and_an_unknown_action_are_told_as_they_are(path: Path) -> None:
     with AuditLog(path) as log:
         fields = {"score": None, "bound": None, "probability": None, "categories": {}, "action": "demote"}
