@@ -21,6 +21,8 @@ __all__ = [
     "Json",
     "LeaveOutBad",
     "ModelName",
+    "PolicyFile",
+    "Role",
     "Split",
     "World",
     "named",
@@ -51,6 +53,12 @@ LeaveOutBad = Annotated[
     ),
 ]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model, or a model's folder.")]
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", metavar="TOML", help="Another policy than the package's.")
+]
+Role = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Who asks. [default: the policy's default role]")
+]
 Split = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only the rows of this split of SOURCE. [default: all]")
 ]
