@@ -98,11 +98,11 @@ def _spelling(model: DualEncoder) -> str:
     return model.name if folder == shipped_folder(model.name).resolve() else str(folder)
 
 
-def open_model(index: Path, name: str | None = None) -> DualEncoder:
+def open_model(index: Path, name: str | None = None, *, device: str = "cpu") -> DualEncoder:
     """The model called `name`; without a name the one that the index refers to, or else the default model."""
     if name is None:
         name = read_reference(index).model if (Path(index) / FILE_NAME).exists() else DEFAULT
-    return load(name)
+    return load(name, device=device)
 
 
 def open_searcher(

@@ -32,6 +32,9 @@ from hyperaware.moderation.policy import Policy, Verdict
 
 __all__ = ["Failure", "Measured", "Moderation", "Moderator"]
 
+DECODED = 64
+"""Pictures that are held in memory at once."""
+
 
 class Failure(NamedTuple):
     """Why an item has no verdict."""
@@ -193,7 +196,9 @@ class Moderator:
         self, texts: Sequence[str] | None = None, images: Sequence[Picture] | None = None
     ) -> list[Measured]:
         """What is measured of each text, then of each picture, in their order; in one pass for each."""
-        return [*self._texts(list(texts or ())), *self._images(list(images or ()))]
+        pictures = list(images or ())
+        parts = [pictures[start : start + DECODED] for start in range(0, len(pictures), DECODED)]
+        return [*self._texts(list(texts or ())), *(each for part in parts for each in self._images(part))]
 
     def decided(self, measured: Measured, *, role: str | None = None) -> Moderation:
         """The moderation of one item by what was measured of it.

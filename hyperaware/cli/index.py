@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS, FAILED, example
-from hyperaware.cli.parameters import Concepts, Json
+from hyperaware.cli.parameters import Concepts, Device, Json
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.terminal import Bars, emit, note, screen, table
 
@@ -42,6 +42,7 @@ def add(
     prune: Annotated[bool, typer.Option("--prune", help="Remove items whose file is gone.")] = False,
     moved: Annotated[bool, typer.Option("--moved", help="The indexed folder now lies at FOLDER.")] = False,
     concepts: Concepts = None,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Add the pictures of FOLDER to INDEX, or bring it up to date: what has not changed is not encoded again.
@@ -54,7 +55,7 @@ def add(
 
     if not folder.is_dir():  # before an index is made
         raise DataError(f"{folder} is not a folder. Give a folder of pictures.")
-    loaded = open_model(index, model)
+    loaded = open_model(index, model, device=device)
     scorer = _scorer(loaded, concepts)
     with Bars() as bars, start_store(index, loaded) as store:
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS
-from hyperaware.cli.parameters import Json, ModelName
+from hyperaware.cli.parameters import Concepts as ConceptFile
+from hyperaware.cli.parameters import Device, Json, ModelName, PolicyFile, Role
 from hyperaware.errors import ConfigError, DataError
-from hyperaware.terminal import emit, note, screen, table
+from hyperaware.terminal import Bars, emit, note, screen, table
 
 if TYPE_CHECKING:
     from hyperaware.explain import Explanation, Pool
@@ -17,19 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["explain", "moderate"]
 
-Role = Annotated[str | None, typer.Option(help="Who asks. [default: the policy's default role]")]
-PolicyFile = Annotated[
-    Path | None, typer.Option("--policy", metavar="TOML", help="Another policy than the package's.")
-]
-ConceptFile = Annotated[
-    Path | None,
-    typer.Option("--concepts", metavar="TOML", help="Another file of categories than the package's."),
-]
+TOGETHER = 256
+"""Items that are judged between two steps of the bar."""
 
 
 def moderate(
     model: ModelName,
-    text: Annotated[list[str] | None, typer.Option(help="A text. May be repeated.")] = None,
+    text: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="A text. May be repeated.")] = None,
     image: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A picture. May be repeated.")
     ] = None,
@@ -44,8 +39,10 @@ def moderate(
     policy: PolicyFile = None,
     concepts: ConceptFile = None,
     domain: Annotated[
-        str | None, typer.Option(help="Judge by the thresholds of this domain of the calibration.")
+        str | None,
+        typer.Option(metavar="NAME", help="Judge by the thresholds of this domain of the calibration."),
     ] = None,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Judge texts and pictures.
@@ -62,19 +59,34 @@ def moderate(
         items |= _items(jsonl)
     if not items:
         raise ConfigError('nothing to judge: give --text "...", --image FILE or --jsonl FILE.')
-    moderator = _moderator(model, policy, concepts, domain)
-    texts = {name: item["text"] for name, item in items.items() if "text" in item}
-    images = {name: item["image"] for name, item in items.items() if "image" in item}
-    answers = moderator.moderate(list(texts.values()), list(images.values()), role=role)
-    judged = dict(zip([*texts, *images], answers, strict=True))
-    found = {name: judged[name] for name in items}
+    moderator = _moderator(model, policy, concepts, domain, device=device)
+    found = _judged(moderator, items, role)
     if json:
         results = [{"id": name, **items[name], **document(each)} for name, each in found.items()]
         emit({"model": moderator.model.name, "model_fingerprint": moderator.fingerprint, "results": results})
     else:
-        _show(found, texts)
+        _show(found, {name: item["text"] for name, item in items.items() if "text" in item})
     if any(each.failure is not None for each in found.values()):
         raise typer.Exit(BAD_INPUTS)
+
+
+def _judged(
+    moderator: "Moderator", items: dict[str, dict[str, str]], role: str | None
+) -> dict[str, "Moderation"]:
+    """What is known of each item, in their order."""
+    found: dict[str, Moderation] = {}
+    names = list(items)
+    with Bars() as bars:
+        for start in range(0, len(names), TOGETHER):
+            part = names[start : start + TOGETHER]
+            texts = {name: items[name]["text"] for name in part if "text" in items[name]}
+            images = {name: items[name]["image"] for name in part if "image" in items[name]}
+            answers = moderator.moderate(list(texts.values()), list(images.values()), role=role)
+            judged = dict(zip([*texts, *images], answers, strict=True))
+            found |= {name: judged[name] for name in part}
+            if len(names) > TOGETHER:
+                bars("judge", len(found), len(names))
+    return found
 
 
 def _items(path: Path) -> dict[str, dict[str, str]]:
@@ -106,7 +118,7 @@ def _items(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _moderator(
-    model: str, policy: Path | None, concepts: Path | None, domain: str | None = None
+    model: str, policy: Path | None, concepts: Path | None, domain: str | None = None, *, device: str = "cpu"
 ) -> "Moderator":
     from hyperaware.models.pretrained import load
     from hyperaware.moderate import Moderator
@@ -114,7 +126,7 @@ def _moderator(
     from hyperaware.moderation.policy import Policy
 
     chosen = None if policy is None else Policy.read(policy)
-    loaded = load(model)
+    loaded = load(model, device=device)
     return Moderator.of(loaded, policy=chosen, concepts=Concepts.of(loaded, concepts), domain=domain)
 
 
@@ -155,7 +167,7 @@ def _show(found: Mapping[str, "Moderation"], texts: Mapping[str, str]) -> None:
 
 def explain(
     model: ModelName,
-    text: Annotated[str | None, typer.Option(help="A text.")] = None,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="A text.")] = None,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="A picture.")] = None,
     pool: Annotated[
         Path | None,

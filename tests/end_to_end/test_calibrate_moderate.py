@@ -137,8 +137,9 @@ def test_moderate_judges_texts_and_pictures(calibrated: tuple[Path, Result], dat
 
 
 def test_bad_items_of_a_file_are_named_and_the_others_judged(
-    calibrated: tuple[Path, Result], tmp_path: Path
+    calibrated: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("hyperaware.cli.moderate.TOGETHER", 3)
     Image.new("RGB", (48, 48), "white").save(tmp_path / "white.png")
     lines = [
         {"id": "a", "text": "a rabbit"},

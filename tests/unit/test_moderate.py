@@ -79,6 +79,20 @@ def test_a_batch_gives_what_its_items_give_one_by_one(moderator: Moderator) -> N
             assert alone.score == pytest.approx(together.score, rel=1e-5)
 
 
+def test_only_some_pictures_are_in_memory_at_once(
+    moderator: Moderator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand photographs of 12 megapixels would take 360 GB."""
+    pictures = [random_picture(seed) for seed in range(5)]
+    whole = moderator.measured(images=pictures)
+    held, encode = [], moderator.model.encode_image
+    monkeypatch.setattr("hyperaware.moderate.DECODED", 2)
+    monkeypatch.setattr(moderator.model, "encode_image", lambda part: held.append(len(part)) or encode(part))
+    parts = moderator.measured(images=pictures)
+    assert held == [2, 2, 1]
+    assert [each.score for each in parts] == pytest.approx([each.score for each in whole], abs=1e-6)
+
+
 def test_the_policy_decides_by_role(model: DualEncoder) -> None:
     strict = moderator_of(model, calibration=None, bounds=_bounds(model, trigger=1e-6))
     for role, action in (("viewer", "redirect"), ("child", "block"), ("researcher", "allow")):
