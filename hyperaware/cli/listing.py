@@ -64,16 +64,28 @@ def _hub_models() -> dict[str, str]:
     from hyperaware.models.licences import known, licence_of
 
     found = {}
-    for name in dict.fromkeys([*known(), *hub.cached_models()]):
-        row, folder = known().get(name), hub.cached(hub.HubName(name))
-        what = "from the Hub" if row is None else row.what
-        licence = f"licence {licence_of(name, folder)}"
+    here = {name.repo: name for name in hub.cached_models()}
+    for repo in dict.fromkeys([*known(), *here]):
+        row, name = known().get(repo), here.get(repo, hub.HubName(repo))
+        folder = hub.cached(name) if repo in here else None
+        what = _ours(folder) if row is None else row.what
+        licence = f"licence {licence_of(repo, folder)}"
         if row is not None and not row.loads:
-            found[name] = f"{what}; {licence}; see {row.source}"
+            found[repo] = f"{what}; {licence}; see {row.source}"
         else:
             state = "not on this machine" if folder is None else "on this machine"
-            found[hub.PREFIX + name] = f"{what}; {licence}; {state}"
+            found[str(name)] = f"{what}; {licence}; {state}"
     return found
+
+
+def _ours(folder: Path | None) -> str:
+    """What a model of the Hub is, as far as its config.json says."""
+    config = {} if folder is None else json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "space" not in config:
+        return "from the Hub"
+    made = config.get("provenance", {})
+    method = f": {made['method']}" if made.get("method") else ""
+    return f"from the Hub, of hyperaware, {_PLACES.get(config['space'], config['space'])}{method}"
 
 
 def _methods() -> dict[str, str]:

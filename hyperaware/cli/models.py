@@ -9,6 +9,7 @@ import typer
 
 from hyperaware.cli.group import example
 from hyperaware.cli.parameters import Json
+from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars, emit, note, screen, table
 
 if TYPE_CHECKING:
@@ -137,18 +138,20 @@ def import_hysac(
     The published weights stand under cc-by-nc-4.0. The bounds are percentiles of somebody else's rows and
     promise nothing for yours: measure your own with `hyperaware bounds`.
     """
+    from hyperaware.export.folder import new_folder
     from hyperaware.models.pretrained import import_hysac as convert
     from hyperaware.models.pretrained import load
 
     licence = _licence("aimagelab/HySAC", accept_license, license)
-    remarks = convert(
-        weights=weights,
-        bounds=bounds,
-        backbone=backbone,
-        out=out,
-        provenance=_origin(weights, licence),
-        tokenizer=tokenizer,
-    )
+    with new_folder(out) as partial:
+        remarks = convert(
+            weights=weights,
+            bounds=bounds,
+            backbone=backbone,
+            out=partial,
+            provenance=_origin(weights, licence),
+            tokenizer=tokenizer,
+        )
     _report(load(out), out, remarks, as_json)
 
 
@@ -175,10 +178,12 @@ def import_open_clip(
     as_json: Json = False,
 ) -> None:
     """A state dict of open_clip with CLIP's own vision transformer (.bin, .pt, .safetensors)."""
+    from hyperaware.models.licences import licence_of
     from hyperaware.models.open_clip import read_open_clip
 
     model = read_open_clip(weights, tokenizer=tokenizer, arch=arch)
-    _save(model, out, _origin(weights, license or "unknown"), as_json)
+    licence = _stated(str(weights), licence_of("", weights.parent), license)
+    _save(model, out, _origin(weights, licence), as_json)
 
 
 @app.command(
@@ -224,7 +229,7 @@ def import_transformers(
     from hyperaware.models.published import load_transformers
 
     model = load_transformers(folder, tokenizer=tokenizer)
-    licence = license or model.provenance["license"]
+    licence = _stated(str(folder), model.provenance["license"], license)
     _save(model, out, _origin(folder, licence), as_json)
 
 
@@ -240,6 +245,18 @@ def _licence(published: str, accepted: str | None, own: str | None) -> str:
     return row.licence
 
 
+def _stated(what: str, stated: str, own: str | None) -> str:
+    """The licence that the user names, or the one on the card; a non-commercial one on the card stays."""
+    from hyperaware.models.licences import non_commercial
+
+    if own is not None and non_commercial(stated) and own.lower() != stated:
+        raise ConfigError(
+            f"the card of {what} states {stated}, which forbids commercial use, not {own}. "
+            "Leave out --license."
+        )
+    return own or stated
+
+
 def _origin(source: Path, licence: str) -> dict[str, Any]:
     from hyperaware.models.published import origin
 
@@ -247,10 +264,12 @@ def _origin(source: Path, licence: str) -> dict[str, Any]:
 
 
 def _save(model: "DualEncoder", out: Path, provenance: dict[str, Any], as_json: bool) -> None:
+    from hyperaware.export.folder import new_folder
     from hyperaware.models.pretrained import save
 
-    model.name, model.provenance = out.name, provenance
-    save(model, out)
+    model.name, model.provenance = out.resolve().name, provenance
+    with new_folder(out) as partial:
+        save(model, partial)
     _report(model, out, [], as_json)
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
-from hyperaware.errors import ConfigError
+from hyperaware.errors import ConfigError, ModelError
 from hyperaware.evaluation.runs import Run
 from hyperaware.export.described import described, note
 from hyperaware.export.formats import FORMATS
@@ -18,7 +19,7 @@ from hyperaware.models.adapters import merged
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.options import resolve, unknown_name
 
-__all__ = ["CARD", "Written", "export"]
+__all__ = ["CARD", "Written", "export", "new_folder"]
 
 CARD = "README.md"
 
@@ -60,29 +61,47 @@ def export(
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is there and not empty. Name a new folder.")
+    _require_free(out)
     plain = _plain(model)
     text = described(plain, format, runs=runs, license=license, published=published)
-    with _whole_folder(out) as partial:
+    with new_folder(out) as partial:
         differences = resolve("format", format, FORMATS)(plain, partial)
         (partial / CARD).write_text(text, encoding="utf-8")
+        for path in partial.iterdir():  # transformers makes weights that nobody else may read
+            path.chmod((partial / CARD).stat().st_mode)
     files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
     return Written(folder=out, format=format, files=files, differences=differences, note=note(plain, format))
 
 
 @contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """A new folder that becomes `out` when the block ends well; if it raises, nothing is left."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder that becomes `out` when the block ends well; if it raises, nothing is left.
+
+    Raises:
+        ConfigError: `out` is there and not empty.
+        ModelError: weights cannot be written; the disk is full, say.
+    """
+    _require_free(out)
+    final = out.resolve()
+    partial = final.with_name(f".{final.name}.{os.getpid()}.part")
     partial.mkdir(parents=True)
     try:
-        yield partial
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
+        try:
+            yield partial
+        except SafetensorError as error:
+            raise ModelError(f"{out} could not be written ({error}). Nothing was kept.") from error
+        if final.exists():  # and is kept: somebody may be in it
+            for path in partial.iterdir():
+                path.rename(final / path.name)
+        else:
+            partial.rename(final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _require_free(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is there and not empty. Name a new folder.")
 
 
 def _plain(model: DualEncoder) -> DualEncoder:

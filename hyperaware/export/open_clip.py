@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from hyperaware.errors import ModelError
@@ -13,6 +12,7 @@ from hyperaware.export.facts import write_facts
 from hyperaware.export.probes import difference, pixels_of, require_close, tokens_of
 from hyperaware.export.processor import write_tokenizer
 from hyperaware.models.architectures import architecture_of
+from hyperaware.models.checkpoint_file import write_weights
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.open_clip import CONFIG, IN_BLOCK, RENAMED, read_open_clip
 from hyperaware.models.squash import Squash
@@ -38,7 +38,7 @@ def write(model: DualEncoder, out: Path) -> dict[str, float]:
         ModelError: towers that open_clip's CLIP cannot have, or files that give other features.
     """
     written = config(model)
-    save_file(state_dict(model), out / WEIGHTS, metadata={"format": "pt"})
+    write_weights(state_dict(model), out / WEIGHTS, metadata={"format": "pt"})
     (out / CONFIG).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     write_tokenizer(model, out, kind="clip")
     write_facts(model, out)

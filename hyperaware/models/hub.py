@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from hyperaware.errors import ConfigError, ModelError
 from hyperaware.media.images import IMAGE_SUFFIXES
-from hyperaware.models.licences import OTHER, UNKNOWN, known, non_commercial
+from hyperaware.models.licences import UNKNOWN, known, non_commercial, strictest
 
 __all__ = [
     "PREFIX",
@@ -37,7 +37,7 @@ __all__ = [
 PREFIX = "hf:"
 NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 SETTINGS = (
-    *("README.md", "config.json", "preprocessor_config.json"),
+    *("README.md", "config.json", "preprocessor_config.json", "processor_config.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt"),
     "spiece.model",
     *("bounds.json", "calibration.json"),  # of our own
@@ -46,7 +46,7 @@ WEIGHTS = (
     *("model.safetensors", "model.safetensors.index.json"),
     *("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
-"""The first that a repository has is fetched, an index with its shards."""
+"""The first that a repository has is fetched, an index after its shards: they are here when it is."""
 DATA = frozenset(
     (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".arrow", ".tar", ".zip", ".txt", ".md", ".yaml")
 )
@@ -131,12 +131,13 @@ def cached(name: HubName, *, settings_only: bool = False) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     row = known().get(name.repo)
-    signs = ("config.json",) if settings_only else row.files if row is not None and row.files else WEIGHTS
-    for sign in signs:
-        found = try_to_load_from_cache(name.repo, sign, revision=name.revision)
-        if isinstance(found, str):
-            return Path(found).parent
-    return None
+    all_of = ("config.json",) if settings_only else () if row is None else row.files
+    found = [
+        Path(path).parent
+        for sign in all_of or WEIGHTS
+        if isinstance(path := try_to_load_from_cache(name.repo, sign, revision=name.revision), str)
+    ]
+    return found[0] if found and len(found) >= len(all_of) else None
 
 
 def cached_data(name: HubName) -> Path | None:
@@ -152,24 +153,33 @@ def cached_data(name: HubName) -> Path | None:
         return None
 
 
-def cached_models() -> list[str]:
-    """The names of CLIP and SigLIP models with weights in the Hub's cache on this machine."""
+def cached_models() -> list[HubName]:
+    """CLIP, SigLIP and our own models with weights in the Hub's cache on this machine, by name.
+
+    With a revision where only such a one is here: `load` finds it by no other name.
+    """
     from huggingface_hub import constants
 
     found = []
     for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
-        name = HubName(folder.name.removeprefix("models--").replace("--", "/", 1))
-        snapshot = cached(name)
-        config = snapshot / "config.json" if snapshot is not None else None
-        if config is None or not config.is_file():
-            continue
-        try:
-            kind = json.loads(config.read_text(encoding="utf-8"))["model_type"]
-        except (ValueError, TypeError, KeyError):
-            continue
-        if kind in ("clip", "siglip"):
-            found.append(name.repo)
+        repo = folder.name.removeprefix("models--").replace("--", "/", 1)
+        refs = sorted(path.name for path in (folder / "refs").glob("*") if path.is_file())
+        snapshots = sorted(path.name for path in (folder / "snapshots").glob("*"))
+        for revision in (None, *refs, *snapshots):
+            snapshot = cached(name := HubName(repo, revision))
+            if snapshot is not None and (repo in known() or _is_model(snapshot / "config.json")):
+                found.append(name)
+                break
     return found
+
+
+def _is_model(config: Path) -> bool:
+    """Whether config.json is of CLIP or SigLIP in transformers, or of what `pretrained.save` writes."""
+    try:
+        document = json.loads(config.read_text(encoding="utf-8"))
+        return document.get("model_type") in ("clip", "siglip") or {"format", "space"} <= document.keys()
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def listing(name: HubName, *, settings_only: bool = False) -> Listing:
@@ -196,8 +206,7 @@ def listing(name: HubName, *, settings_only: bool = False) -> Listing:
         for path in _wanted(name, list(there), settings_only)
     )
     card: Any = getattr(info, "card_data", None) or {}
-    said = card.get("license")
-    stated = str((card.get("license_name") if said == OTHER else said) or UNKNOWN).lower()
+    stated = strictest(card.get("license"), card.get("license_name"))
     row = known().get(name.repo)
     table = UNKNOWN if row is None else row.licence
     licence = stated if table == UNKNOWN or (non_commercial(stated) and not non_commercial(table)) else table
@@ -228,7 +237,7 @@ def _wanted(name: HubName, there: list[str], settings_only: bool) -> list[str]:
         )
     kind = "." + weights.removesuffix(".index.json").rpartition(".")[2]
     shards = [path for path in there if SHARD.search(path) and path.endswith(kind)]
-    return [*settings, weights, *(sorted(shards) if weights.endswith("index.json") else [])]
+    return [*settings, *(sorted(shards) if weights.endswith("index.json") else []), weights]
 
 
 def fetch(wanted: Listing, *, progress: Progress = lambda what, done, total: None) -> Path:

@@ -7,22 +7,31 @@ from typing import Any
 
 from torch import Tensor
 
-from hyperaware.errors import ModelError
+from hyperaware.errors import ConfigError, ModelError
 from hyperaware.media.crop import FILTERS
 from hyperaware.models.architectures import bare, fill
-from hyperaware.models.checkpoint_file import read_folder_weights, require_fit
+from hyperaware.models.checkpoint_file import logarithm, read_folder_weights, require_fit
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
 from hyperaware.models.squash import HALF, Squash
 from hyperaware.models.tokenizer import Tokenizer
 from hyperaware.models.tokenizer_files import read_tokenizer
 
-__all__ = ["assembled", "is_transformers_folder", "read_config", "read_preprocess", "read_transformers"]
+__all__ = [
+    "LEGACY_END",
+    "assembled",
+    "is_transformers_folder",
+    "read_config",
+    "read_preprocess",
+    "read_transformers",
+]
 
 LEGACY_END = 2
 """CLIP configs before transformers 4.31 have this `eos_token_id`; such models pool at the highest id."""
 RESAMPLE = {2: "bilinear", 3: "bicubic"}
 """Pillow's numbers in preprocessor_config.json."""
+PROCESSOR, IMAGE_PROCESSOR = "processor_config.json", "preprocessor_config.json"
+"""transformers 5 writes the steps for pictures into the first, under `image_processor`, and prefers that."""
 
 
 def is_transformers_folder(folder: Path) -> bool:
@@ -81,6 +90,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     if kind not in ("clip", "siglip"):
         raise ModelError(f"{folder} is a model of kind {kind!r}; expected clip or siglip, both towers.")
+    for tower in ("text_config", "vision_config"):
+        if not isinstance(config.get(tower, {}), dict):
+            raise ModelError(f"{path} is damaged: its {tower} is {config[tower]!r}. Fetch the folder again.")
     return config
 
 
@@ -111,12 +123,13 @@ def assembled(
     )
     _take_special_tokens(towers, read, architecture, what)
     weights = dict(weights)
-    scale = weights.pop("logit_scale", None)
+    scale = math.exp(logarithm(weights, "logit_scale", what)) if "logit_scale" in weights else 1 / 0.07
+    weights.pop("logit_scale", None)
     model = DualEncoder(
         towers,
         tokenizer=read,
         preprocess=preprocess,
-        logit_scale=1 / 0.07 if scale is None else math.exp(float(scale.squeeze())),
+        logit_scale=scale,
     )
     require_fit(weights, model.clip, what)
     scalars = dict(model.scalars())
@@ -144,19 +157,41 @@ def _take_special_tokens(towers: Any, tokenizer: Tokenizer, architecture: str, w
 
 
 def read_preprocess(folder: Path, kind: str, config: dict[str, Any]) -> Preprocess:
-    """What preprocessor_config.json says; without one, what the kind's models are published with.
+    """What processor_config.json or preprocessor_config.json says; without one, the kind's own steps.
 
     Raises:
-        ModelError: steps that are not done here: another filter, or a crop of another size than the resize.
+        ModelError: damaged, or steps that are not done here: another filter, or a crop of another size than
+            the resize.
     """
-    size = int(config.get("vision_config", {}).get("image_size", 224))
-    path = folder / "preprocessor_config.json"
-    said: dict[str, Any] = {}
-    if path.is_file():
+    path, said = _said_of_pictures(folder)
+    try:
+        return _preprocess(said, kind, int(config.get("vision_config", {}).get("image_size", 224)))
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path} or the image_size of config.json is damaged ({error}). Fetch the folder again."
+        ) from error
+
+
+def _said_of_pictures(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The file that decides, and what it says; nothing where there is none."""
+    for path in (folder / PROCESSOR, folder / IMAGE_PROCESSOR):
+        if not path.is_file():
+            continue
         try:
             said = dict(json.loads(path.read_text(encoding="utf-8")))
+            if path.name == IMAGE_PROCESSOR:
+                return path, said
+            if "image_processor" in said:
+                return path, dict(said["image_processor"])
         except (ValueError, TypeError) as error:
             raise ModelError(f"{path} is damaged ({error}). Fetch the folder again.") from error
+    return folder / IMAGE_PROCESSOR, {}
+
+
+def _preprocess(said: dict[str, Any], kind: str, size: int) -> Preprocess:
+    """Raises ConfigError for what is not done here, and TypeError and the like for what makes no sense."""
     mean, std = (
         tuple(said.get(key) or default)
         for key, default in (
@@ -168,7 +203,7 @@ def read_preprocess(folder: Path, kind: str, config: dict[str, Any]) -> Preproce
     squashes = _squashes(said, kind)
     wrong = _differs(said, size)
     if wrong or filter_ not in FILTERS or (not squashes and filter_ != "bicubic"):
-        raise ModelError(f"{path} asks for {wrong or 'another filter'}, which this version does not do.")
+        raise ConfigError(f"it asks for {wrong or 'another filter'}, which this version does not do.")
     if squashes:
         return Squash(size=size, mean=mean, std=std, filter=filter_)
     return Preprocess(size=size, mean=mean, std=std)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hyperaware.errors import ModelError
-from hyperaware.models.checkpoint_file import fold_patch_bias, read_weights
+from hyperaware.models.checkpoint_file import fold_patch_bias, logarithm, read_weights
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.huggingface import assembled, read_config, read_preprocess
 
@@ -49,7 +49,7 @@ def read_hysac(
     missing = [name for name in SCALARS if name not in found]
     if missing:
         raise ModelError(f"{weights} has no {missing[0]!r}: these are no published HySAC weights.")
-    scalars = {name: float(found[name]) for name in SCALARS}
+    scalars = {name: logarithm(found, name, weights) for name in SCALARS}
     config = read_config(backbone)
     kind = config.pop("model_type")
     if kind != "clip":
@@ -76,7 +76,8 @@ def merged_towers(found: Mapping[str, Tensor], *, lora_alpha: float) -> dict[str
     """The weights of a plain CLIP: W + (lora_alpha / rank) B A for each adapted layer.
 
     Raises:
-        ModelError: an adapter without its other half, or a name that is in no published file.
+        ModelError: an adapter without its other half, or that does not fit its layer; two adapters of one
+            layer; a name that is in no published file.
     """
     towers: dict[str, Tensor] = {}
     halves: dict[str, dict[str, Tensor]] = {}
@@ -89,7 +90,11 @@ def merged_towers(found: Mapping[str, Tensor], *, lora_alpha: float) -> dict[str
         inner = name.removeprefix(prefix).replace(".base_layer.", ".")
         layer, lora, half = inner.partition(".lora_")
         if lora:
-            halves.setdefault(layer, {})[half.partition(".")[0]] = tensor.float()
+            side, _, adapter = half.partition(".")
+            if side in halves.setdefault(layer, {}):
+                second = adapter.partition(".")[0]
+                raise ModelError(f"{layer} has a second adapter, {second!r}: merge them first.")
+            halves[layer][side] = tensor.float()
         else:
             towers[inner] = tensor.float()
     for layer, parts in halves.items():
@@ -97,15 +102,23 @@ def merged_towers(found: Mapping[str, Tensor], *, lora_alpha: float) -> dict[str
             raise ModelError(
                 f"the adapter of {layer} has {sorted(parts)}, expected A, B and its layer's weight."
             )
-        towers[f"{layer}.weight"] = towers[f"{layer}.weight"] + _product(parts["A"], parts["B"], lora_alpha)
+        towers[f"{layer}.weight"] = towers[f"{layer}.weight"] + _product(parts, lora_alpha, layer, towers)
     fold_patch_bias(towers)
     return towers
 
 
-def _product(a: Tensor, b: Tensor, lora_alpha: float) -> Tensor:
+def _product(
+    parts: Mapping[str, Tensor], lora_alpha: float, layer: str, towers: Mapping[str, Tensor]
+) -> Tensor:
     """(lora_alpha / rank) B A, in the shape of the layer: a convolution's A is one of its own kernels."""
+    a, b, shape = parts["A"], parts["B"], towers[f"{layer}.weight"].shape
     rank = a.shape[0]
-    return (lora_alpha / rank) * (b.flatten(1) @ a.flatten(1)).view(b.shape[0], *a.shape[1:])
+    if a.shape[1:] != shape[1:] or b.shape[:1] != shape[:1] or b.numel() != len(b) * rank:
+        raise ModelError(
+            f"the adapter of {layer} has A {tuple(a.shape)} and B {tuple(b.shape)}, which do not fit its "
+            f"weight {tuple(shape)}."
+        )
+    return (lora_alpha / rank) * (b.flatten(1) @ a.flatten(1)).view(shape)
 
 
 def remarks_on_curv(curv: float) -> list[str]:

@@ -31,12 +31,15 @@ __all__ = [
     "remember",
     "require_accepted",
     "stated",
+    "strictest",
 ]
 
 UNKNOWN = "unknown"
 OTHER = "other"
 """On the Hub: the name stands in `license_name`."""
-LINE = re.compile(r"^\s*license(?:_name)?:\s*[\"']?([\w.+-]+)", re.MULTILINE)
+STATED = re.compile(r"^[ \t]*license(?:_name)?:(.*(?:\n[ \t]*-(?!--).*)*)", re.MULTILINE)
+"""The rest of a line, with the lines of a list."""
+NAME = re.compile(r"\w[\w.+-]*")
 RESTRICTED = re.compile(r"(?:^|[-_.])(?:nc|noncommercial|research|amlr)(?:[-_.]|$)|non-commercial")
 
 
@@ -78,9 +81,30 @@ def stated(readme: str) -> str:
     'unknown'
     >>> stated("---\\nlicense: other\\nlicense_name: apple-amlr-research\\n---\\n")
     'apple-amlr-research'
+    >>> stated("---\\nlicense:\\n- mit\\n- cc-by-nc-4.0\\n---\\n")
+    'cc-by-nc-4.0'
     """
-    names = [name.lower() for name in LINE.findall(readme)]
-    return next((name for name in names if name != OTHER), names[0] if names else UNKNOWN)
+    names = []
+    for value in STATED.findall(readme):
+        found = NAME.findall(value)
+        names += found if "\n" in value or value.lstrip().startswith("[") else found[:1]
+    return strictest(names)
+
+
+def strictest(license: Any, name: Any = None) -> str:
+    """The licence of a card's `license` and `license_name`: of a list, the one that forbids most.
+
+    >>> strictest(["mit", "cc-by-nc-4.0"])
+    'cc-by-nc-4.0'
+    >>> strictest("other", "My-Terms")
+    'my-terms'
+    >>> strictest(None)
+    'unknown'
+    """
+    given = [*(license if isinstance(license, list) else [license]), name]
+    names = [str(each).lower() for each in given if each]
+    known_ones = [each for each in names if each != OTHER]
+    return next((each for each in known_ones if non_commercial(each)), (known_ones or names or [UNKNOWN])[0])
 
 
 def licence_of(name: str, folder: Path | None) -> str:

@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hyperaware.errors import ModelError
-from hyperaware.models.checkpoint_file import fold_patch_bias, read_weights
+from hyperaware.errors import ConfigError, ModelError
+from hyperaware.models.checkpoint_file import fold_patch_bias, logarithm, read_weights
 from hyperaware.models.dual_encoder import DualEncoder
-from hyperaware.models.huggingface import assembled
+from hyperaware.models.huggingface import LEGACY_END, assembled
 from hyperaware.models.open_clip import layers_of, residual_blocks
 from hyperaware.models.preprocess import Preprocess
 
@@ -55,6 +55,7 @@ def read_meru(
     wanted = (
         "logit_scale",
         "visual.cls_token",
+        "visual.patch_embed.proj.bias",
         "textual.token_embed.weight",
         *(HYPERBOLIC if lorentz else ()),
     )
@@ -62,30 +63,34 @@ def read_meru(
     if missing or any(name.startswith("curvs.") for name in found):
         reason = f"it has no {missing[0]!r}" if missing else "it lies in a product of spaces, as PHyCLIP does"
         raise ModelError(f"{weights} is no checkpoint of MERU or HyCoCLIP: {reason}.")
-    towers = _towers({name: tensor.float() for name, tensor in found.items() if name not in UNUSED})
-    scalars = {name: float(towers.pop(name)) for name in HYPERBOLIC if lorentz}
+    logit_scale = logarithm(found, "logit_scale", weights)
+    try:
+        towers = _towers({name: tensor.float() for name, tensor in found.items() if name not in UNUSED})
+        config = _config(found, vision_heads=vision_heads, text_heads=text_heads)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise ModelError(f"{weights} has not the towers of MERU or HyCoCLIP ({error!r}).") from error
     mean, std = (
         tuple(towers.pop(name).flatten().tolist()) if name in towers else default
         for name, default in (("pixel_mean", IMAGENET_MEAN), ("pixel_std", IMAGENET_STD))
     )
-    config = _config(found, vision_heads=vision_heads, text_heads=text_heads)
-    size = config["vision_config"]["image_size"]
+    try:
+        preprocess = Preprocess(size=config["vision_config"]["image_size"], mean=mean, std=std)
+    except ConfigError as error:
+        raise ModelError(f"{weights}: {error}") from error
+    towers = {name: tensor for name, tensor in towers.items() if not (lorentz and name in HYPERBOLIC)}
     model = assembled(
         "clip-without-pre-norm",
         config,
         towers,
         tokenizer=tokenizer,
-        preprocess=Preprocess(size=size, mean=mean, std=std),
+        preprocess=preprocess,
         what=str(weights),
     )
     with torch.no_grad():
-        model.log_logit_scale.fill_(float(found["logit_scale"]))
+        model.log_logit_scale.fill_(logit_scale)
     if lorentz:
-        model.use_lorentz(
-            curv=math.exp(scalars["curv"]),
-            alpha_image=math.exp(scalars["visual_alpha"]),
-            alpha_text=math.exp(scalars["textual_alpha"]),
-        )
+        curv, alpha_image, alpha_text = (math.exp(logarithm(found, name, weights)) for name in HYPERBOLIC)
+        model.use_lorentz(curv=curv, alpha_image=alpha_image, alpha_text=alpha_text)
     return model.eval()
 
 
@@ -119,7 +124,7 @@ def _config(
             "vocab_size": vocabulary,
             "hidden_act": "gelu",
             "bos_token_id": None,
-            "eos_token_id": None,
+            "eos_token_id": LEGACY_END,  # it pools at the highest id
         },
     }
 

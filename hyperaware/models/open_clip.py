@@ -17,7 +17,7 @@ from torch import Tensor
 from hyperaware.errors import ConfigError, ModelError
 from hyperaware.models.checkpoint_file import read_weights
 from hyperaware.models.dual_encoder import DualEncoder
-from hyperaware.models.huggingface import assembled
+from hyperaware.models.huggingface import LEGACY_END, assembled
 from hyperaware.models.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
 from hyperaware.models.squash import Squash
 from hyperaware.options import unknown_name
@@ -96,16 +96,21 @@ def read_open_clip(weights: Path, *, tokenizer: Path, arch: str | Arch | None = 
     found = {name.removeprefix("text."): tensor for name, tensor in found.items()}  # the newer layout
     said = _config_beside(weights)
     chosen = architecture(arch) if isinstance(arch, str) else arch
-    if chosen is None:
-        chosen = _arch_of_config(said, weights)
-    elif said and bool(said["model_cfg"].get("quick_gelu", False)) != chosen.quick_gelu:
-        raise ConfigError(
-            f"{weights.with_name(CONFIG)} states another activation than {arch!r}. Leave out --arch."
-        )
+    stated = _arch_of_config(said, weights) if said or chosen is None else chosen
+    if chosen is not None and chosen != stated:
+        same_sizes = replace(chosen, quick_gelu=stated.quick_gelu) == stated
+        other = "another activation" if same_sizes else "other sizes or heads"
+        raise ConfigError(f"{weights.with_name(CONFIG)} states {other} than {arch!r}. Leave out --arch.")
+    chosen = stated
     if any(mark in found for mark in OPENAI_MARKS) and not chosen.quick_gelu:
         raise ConfigError(f"{weights} is OpenAI's own, which was trained with QuickGELU: name {arch}{QUICK}.")
     config = _config(found, chosen, str(weights))
-    preprocess = _preprocess(said.get("preprocess_cfg", {}), config["vision_config"]["image_size"])
+    if said and said["model_cfg"]["text_cfg"].get("pool_type") == "eos":
+        config["text_config"]["eos_token_id"] = None
+    try:
+        preprocess = _preprocess(said.get("preprocess_cfg", {}), config["vision_config"]["image_size"])
+    except (ConfigError, TypeError, ValueError) as error:
+        raise ModelError(f"{weights.with_name(CONFIG)}: preprocess_cfg cannot be used ({error}).") from error
     return assembled(
         "clip", config, _towers(found), tokenizer=tokenizer, preprocess=preprocess, what=str(weights)
     )
@@ -133,6 +138,7 @@ def _arch_of_config(said: dict[str, Any], weights: Path) -> Arch:
     model = said["model_cfg"]
     try:
         vision, text = model["vision_cfg"], model["text_cfg"]
+        _require_plain(vision, text, weights.with_name(CONFIG))
         return Arch(
             vision_width=vision["width"],
             vision_layers=vision["layers"],
@@ -142,10 +148,33 @@ def _arch_of_config(said: dict[str, Any], weights: Path) -> Arch:
             text_heads=text["heads"],
             quick_gelu=bool(model.get("quick_gelu", False)),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ModelError(
             f"{weights.with_name(CONFIG)} is no CLIP with its own towers ({error!r})."
         ) from error
+
+
+PLAIN: dict[str, tuple[Any, ...]] = {
+    "pool_type": ("tok", "argmax", "eos"),
+    "final_ln_after_pool": (False,),
+    "attentional_pool": (False,),
+    "no_ln_pre": (False,),
+    "no_causal_mask": (False,),
+    "embed_cls": (False,),
+    "act_kwargs": (None, {}),
+    "norm_kwargs": (None, {}, {"eps": 1e-5}),
+}
+"""Options of a tower that change what its tensors give and cannot be seen in them: what is read here."""
+
+
+def _require_plain(vision: Mapping[str, Any], text: Mapping[str, Any], path: Path) -> None:
+    for part, options in (("vision_cfg", vision), ("text_cfg", text)):
+        for name, plain in PLAIN.items():
+            if name in options and options[name] not in plain:
+                raise ModelError(
+                    f"{path}: {part} has {name} {options[name]!r}, which CLIP's own towers do not have. "
+                    "Such a model is not read."
+                )
 
 
 def _config(found: Mapping[str, Tensor], arch: Arch, what: str) -> dict[str, Any]:
@@ -159,7 +188,7 @@ def _config(found: Mapping[str, Tensor], arch: Arch, what: str) -> dict[str, Any
         mlp = {
             tower: len(found[f"{tower}transformer.resblocks.0.mlp.c_fc.bias"]) for tower in ("visual.", "")
         }
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, TypeError) as error:
         raise ModelError(f"{what} has not the towers of open_clip's CLIP ({error!r}).") from error
     seen = (width, layers_of(found, "visual.transformer."), text_width, layers_of(found, "transformer."))
     stated = (arch.vision_width, arch.vision_layers, arch.text_width, arch.text_layers)
@@ -189,7 +218,7 @@ def _config(found: Mapping[str, Tensor], arch: Arch, what: str) -> dict[str, Any
             "vocab_size": vocabulary,
             "hidden_act": activation,
             "bos_token_id": None,
-            "eos_token_id": None,
+            "eos_token_id": LEGACY_END,  # it pools at the highest id, unless its config says otherwise
         },
     }
 

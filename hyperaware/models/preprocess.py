@@ -3,6 +3,7 @@
 The result is bit-identical to `CLIPImageProcessor` of transformers on its Pillow path, and does not need it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from hyperaware.errors import ConfigError
 from hyperaware.media.crop import centre_crop
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "Preprocess"]
@@ -28,6 +30,15 @@ class Preprocess:
     """Side of the square that the model sees, in pixels; the shortest edge is resized to it."""
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
+
+    def __post_init__(self) -> None:
+        numbers = [value for value in (*self.mean, *self.std) if isinstance(value, int | float)]
+        whole = len(self.mean) == len(self.std) == 3 and len(numbers) == 6
+        if not (whole and all(map(math.isfinite, numbers)) and min(self.std) > 0):
+            raise ConfigError(
+                f"got mean {self.mean} and deviation {self.std} of pixels, expected three numbers each, the "
+                "deviation above 0."
+            )
 
     def crop(self, image: Image.Image) -> np.ndarray:
         """The (size, size, 3) uint8 centre of an RGB picture, after a bicubic resize of its shortest edge."""

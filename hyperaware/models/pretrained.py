@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from hyperaware.errors import ModelError
+from hyperaware.errors import ConfigError, ModelError
 from hyperaware.models.adapters import merged
 from hyperaware.models.architectures import PART, architecture_of, bare, fill
 from hyperaware.models.card import card
+from hyperaware.models.checkpoint_file import write_weights
 from hyperaware.models.devices import device_of
 from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.models.hub import HubName, parse, store
@@ -84,13 +85,15 @@ def load(
 
 
 def _load(name: str, *, revision: str | None, download: bool, accepted: str | None) -> DualEncoder:
-    if name in SHIPPED:
+    if name in SHIPPED and revision is None:
         folder = shipped_folder(name)
         verify_checksums(folder)
         return load_folder(folder)
     hub_name = parse(name, revision=revision)
     if hub_name is not None:
         return _load_from_hub(hub_name, download=download, accepted=accepted)
+    if revision is not None:
+        raise ConfigError(f"got the revision {revision!r} of {name!r}, but only hf:ORG/NAME has revisions.")
     folder = Path(name)
     if folder.suffix == SUFFIX and folder.is_file():
         return load_folder(unpack(folder))
@@ -176,15 +179,10 @@ def save(model: DualEncoder, folder: str | os.PathLike[str], *, dtype: torch.dty
         name: tensor.detach().cpu().to(torch.float32 if name in scalars else dtype).contiguous()
         for name, tensor in plain.state_dict().items()
     }
-    temporary = folder / (WEIGHTS + ".part")
-    temporary.touch()
-    mode = temporary.stat().st_mode
-    save_file(weights, temporary, metadata={"format": "pt"})
-    temporary.chmod(mode)  # safetensors makes files that nobody else may read, not even a package's users
-    os.replace(temporary, folder / WEIGHTS)
+    write_weights(weights, folder / WEIGHTS, metadata={"format": "pt"})
     model.tokenizer.save_pretrained(folder)
-    (folder / CONFIG).write_text(json.dumps(_config(plain), indent=2) + "\n")
-    (folder / "README.md").write_text(card(plain))
+    (folder / CONFIG).write_text(json.dumps(_config(plain), indent=2) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(card(plain), encoding="utf-8")
 
 
 def _config(model: DualEncoder) -> dict[str, Any]:
@@ -213,7 +211,7 @@ def load_folder(folder: str | os.PathLike[str]) -> DualEncoder:
     config = _read_config(folder)
     try:
         model = _from_config(config, folder)
-    except (KeyError, TypeError, ValueError, StrictDataclassError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, StrictDataclassError) as error:
         raise _damaged(folder, error) from error
     _load_weights(model, folder / WEIGHTS)
     return model.eval()
@@ -233,6 +231,8 @@ def _from_config(config: dict[str, Any], folder: Path) -> DualEncoder:
         model.use_lorentz(alpha_image=1.0, alpha_text=1.0)  # the values follow from the file
     if config["space"] == "euclid":
         model.use_euclid(alpha_image=1.0, alpha_text=1.0)
+    if not isinstance(config["name"], str) or not isinstance(config["provenance"], dict):
+        raise TypeError(f"name {config['name']!r} and provenance {config['provenance']!r}")
     model.name, model.folder, model.provenance = config["name"], folder, config["provenance"]
     return model
 
@@ -258,6 +258,8 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> Tokenizer:
 
 def _tokenizer(towers_config: Any, folder: Path) -> Tokenizer:
     text = towers_config.text_config
+    if not isinstance(text.eos_token_id, int) or not isinstance(text.pad_token_id, int):
+        raise TypeError(f"eos_token_id {text.eos_token_id!r} and pad_token_id {text.pad_token_id!r}")
     return Tokenizer.from_pretrained(
         folder,
         context_length=text.max_position_embeddings,

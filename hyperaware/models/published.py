@@ -17,7 +17,7 @@ def load_transformers(folder: Path, *, tokenizer: Path | None = None) -> DualEnc
     """The model of a local transformers folder; its licence is what its card says."""
     model = read_transformers(folder, tokenizer=tokenizer)
     model.name = folder.resolve().name
-    model.provenance = origin(str(folder), licence_of(model.name, folder))
+    model.provenance = origin(model.name, licence_of(model.name, folder))
     return model
 
 

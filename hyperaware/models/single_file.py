@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from hyperaware.errors import ModelError
 from hyperaware.files import whole
+from hyperaware.models.checkpoint_file import write_weights
 from hyperaware.models.hub import store
 
 __all__ = ["SUFFIX", "pack", "unpack"]
@@ -31,11 +32,7 @@ def pack(folder: Path, file: Path) -> None:
         for name in (*REQUIRED, *OPTIONAL)
         if (folder / name).is_file()
     }
-    with whole(file) as partial:
-        partial.touch()
-        mode = partial.stat().st_mode
-        save_file(load_file(folder / WEIGHTS), partial, metadata={"format": "pt", **texts})
-        partial.chmod(mode)  # safetensors makes files that nobody else may read
+    write_weights(load_file(folder / WEIGHTS), file, metadata={"format": "pt", **texts})
 
 
 def unpack(file: Path) -> Path:

@@ -27,6 +27,7 @@ class Squash(Preprocess):
     filter: str = "bicubic"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.filter not in FILTERS:
             raise ConfigError(f"the filter is {self.filter!r}, expected one of {', '.join(FILTERS)}.")
 

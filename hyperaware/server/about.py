@@ -99,7 +99,7 @@ def _model(parts: Parts) -> ModelAbout:
         fingerprint=model.fingerprint,
         space=model.space.config(),
         dimension=model.dim,
-        license=next(iter(licenses), None),
+        license=model.provenance.get("license") or next(iter(licenses), None),
         card=public(body) or None,
     )
 

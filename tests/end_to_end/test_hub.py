@@ -22,9 +22,11 @@ from published_samples import (
     write_tokenizer,
     write_transformers,
 )
+from safetensors.torch import load_file, save_file
 
 from hyperaware.catalogue import own_bounds
 from hyperaware.errors import ConfigError
+from hyperaware.export.folder import export
 from hyperaware.models import pretrained
 from hyperaware.models.pretrained import load
 
@@ -138,6 +140,80 @@ def test_fetched_and_verified_it_loads_without_a_network(
 def test_other_clip_models_in_the_cache_are_listed(machine: Path, hub: Hub) -> None:
     assert run("download", OTHER, "--accept-license", "cc-by-nc-4.0").exit_code == 0
     assert document("list", "models")["models"][f"hf:{OTHER}"].endswith("on this machine")
+
+
+def test_our_own_models_in_the_cache_are_listed(machine: Path, hub: Hub, tmp_path: Path) -> None:
+    """As `push` uploads them: the format of hyperaware, and a plain folder of transformers."""
+    own = load("world-hysac-ordered")
+    for format in ("hyperaware", "clip", "onnx"):
+        name = f"my-name/my-{format}"
+        if format == "onnx":  # a graph is no model that `load` opens
+            (tmp_path / format).mkdir()
+            (tmp_path / format / "text.onnx").write_bytes(b"graph")
+        else:
+            export(own, format=format, out=tmp_path / format)
+        hub.repositories = {**hub.repositories, name: tmp_path / format}
+        hub.card[name] = {"license": "apache-2.0"}
+        assert run("download", name).exit_code == (1 if format == "onnx" else 0)
+    listed = document("list", "models")["models"]
+    method = own.provenance["method"]
+    expected = f"from the Hub, of hyperaware, in Lorentz space: {method}; licence apache-2.0; on this machine"
+    assert listed["hf:my-name/my-hyperaware"] == expected
+    assert listed["hf:my-name/my-clip"] == "from the Hub; licence apache-2.0; on this machine"
+    assert "hf:my-name/my-onnx" not in listed
+    assert load("hf:my-name/my-hyperaware").fingerprint == own.fingerprint
+
+
+def test_what_is_here_at_a_commit_only_is_listed_by_it(machine: Path, hub: Hub) -> None:
+    name = f"hf:{BASE}@{hub.commit(BASE)}"
+    assert run("download", name).exit_code == 0
+    listed = document("list", "models")["models"]
+    assert listed[name].endswith("licence mit; on this machine")
+    assert f"hf:{BASE}" not in listed
+    assert load(name).name == BASE
+
+
+def test_a_download_that_was_broken_off_is_not_here(machine: Path, hub: Hub) -> None:
+    """Every file that a model needs must be here, whichever of them came first."""
+    sharded = machine / "sharded"
+    shutil.copytree(hub.repositories[BASE], sharded)
+    weights = load_file(sharded / "model.safetensors")
+    (sharded / "model.safetensors").unlink()
+    shard = "model-00001-of-00001.safetensors"
+    save_file(weights, sharded / shard, metadata={"format": "pt"})
+    index = {"weight_map": dict.fromkeys(weights, shard)}
+    (sharded / "model.safetensors.index.json").write_text(json.dumps(index))
+    hub.repositories = {**hub.repositories, BASE: sharded}
+    for repo, broken in ((BASE, shard), (HYSAC, "hysac_model.pth"), (HYSAC, "hysac_bounds.json")):
+        hub.spoiled = {broken}
+        words = ["--accept-license", "cc-by-nc-4.0"] if repo == HYSAC else []
+        assert run("download", repo, *words).exit_code == 1
+        assert document("list", "models")["models"][f"hf:{repo}"].endswith("not on this machine")
+        with pytest.raises(ConfigError, match="is not on this machine"):
+            load(f"hf:{repo}")
+    hub.spoiled = set()
+    assert run("download", BASE).exit_code == 0
+    assert load(f"hf:{BASE}").dim == 16
+
+
+def test_the_steps_for_pictures_are_fetched_where_transformers_5_writes_them(machine: Path, hub: Hub) -> None:
+    newer = machine / "newer"
+    shutil.copytree(hub.repositories[BASE], newer)
+    steps = json.loads((newer / "preprocessor_config.json").read_text())
+    (newer / "preprocessor_config.json").unlink()
+    nested = {"image_processor": {**steps, "image_std": [0.5, 0.5, 0.5]}}
+    (newer / "processor_config.json").write_text(json.dumps(nested))
+    hub.repositories = {**hub.repositories, BASE: newer}
+    assert run("download", BASE).exit_code == 0
+    assert load(f"hf:{BASE}").preprocess.std == (0.5, 0.5, 0.5)
+
+
+def test_a_list_of_licences_is_as_strict_as_its_strictest(machine: Path, hub: Hub) -> None:
+    hub.card[OTHER] = {"license": ["mit", "cc-by-nc-4.0"]}
+    done = run("download", OTHER)
+    assert done.exit_code == 2
+    assert "--accept-license cc-by-nc-4.0" in done.stderr
+    assert run("download", OTHER, "--accept-license", "cc-by-nc-4.0").exit_code == 0
 
 
 def test_hysac_is_converted_once_and_can_judge(

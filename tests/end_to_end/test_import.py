@@ -1,6 +1,7 @@
 """`hyperaware import`: each published format becomes a folder that every other verb takes."""
 
 import json
+import resource
 import shlex
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,79 @@ def test_a_transformers_folder_with_the_tokenizer_of_another(here: Path) -> None
     made = document(*words, "--tokenizer", "base", "--license", "cc-by-nc-4.0")
     assert made["fingerprint"] == load(here / "base").fingerprint
     assert "license: cc-by-nc-4.0" in (here / "ours" / "README.md").read_text()
+
+
+OPEN_CLIP = ("import", "open_clip", "--weights", "open_clip_pytorch_model.bin", "--tokenizer", "base")
+
+
+def every_import(here: Path, out: object) -> list[tuple[object, ...]]:
+    """A command for each format, into `out`."""
+    (here / "open_clip_config.json").write_text(
+        json.dumps(
+            {
+                "model_cfg": {
+                    "quick_gelu": True,
+                    "vision_cfg": {"layers": 2, "width": 48, "head_width": 16},
+                    "text_cfg": {"width": 32, "heads": 2, "layers": 2},
+                }
+            }
+        )
+    )
+    return [
+        (*HYSAC[:-1], out, "--accept-license", "cc-by-nc-4.0"),
+        (*OPEN_CLIP, "--out", out),
+        ("import", "transformers", "base", "--out", out),
+    ]
+
+
+def test_a_folder_in_use_is_left_as_it_is(here: Path) -> None:
+    (here / "mine").mkdir()
+    (here / "mine" / "config.json").write_text("years of work")
+    for words in every_import(here, "mine"):
+        done = run(*words)
+        assert done.exit_code == 2, done.output
+        assert "mine is there and not empty" in done.stderr
+    assert [path.read_text() for path in (here / "mine").iterdir()] == ["years of work"]
+
+
+def test_a_full_disk_leaves_no_half_folder(here: Path) -> None:
+    """Files may grow to 40 kB, less than the weights and more than the rest."""
+    commands = every_import(here, "out")
+    before = sorted(here.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        for words in commands:
+            done = run(*words)
+            assert done.exit_code == 1, done.output
+            assert "could not be written" in done.stderr
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(here.iterdir()) == before
+    for words in commands[:1]:
+        assert run(*words).exit_code == 0
+
+
+def test_into_the_folder_that_one_is_in(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "clip-of-mine").mkdir()
+    monkeypatch.chdir(here / "clip-of-mine")
+    assert run("import", "transformers", here / "base", "--out", ".").exit_code == 0
+    assert load(here / "clip-of-mine").name == "clip-of-mine"
+
+
+def test_the_licence_on_a_card_is_kept_and_a_non_commercial_one_cannot_be_renamed(here: Path) -> None:
+    (here / "base" / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    (here / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")  # beside open_clip's weights
+    _, *others = every_import(here, "out")
+    for index, words in enumerate(others):
+        words = (*words[:-1], f"out-{index}")
+        refused = run(*words, "--license", "mit")
+        assert refused.exit_code == 2
+        assert "states cc-by-nc-4.0, which forbids commercial use, not mit" in refused.stderr
+        assert document(*words)["license"] == "cc-by-nc-4.0"
+    (here / "base" / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    words = ("import", "transformers", "base", "--out", "renamed", "--license", "mit")
+    assert document(*words)["license"] == "mit"
 
 
 def test_commands_of_the_page_on_real_models_are_understood() -> None:

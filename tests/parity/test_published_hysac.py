@@ -147,6 +147,40 @@ def test_incomplete_weights_are_refused(missing: str, message: str, parts: Path)
         read_hysac(write_state(parts, state), backbone=parts / "backbone")
 
 
+FC1 = "visual.base_model.model.vision_model.encoder.layers.0.mlp.fc1"
+PATCHES = "visual.base_model.model.vision_model.embeddings.patch_embedding"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"curv": torch.tensor(torch.nan)}, "'curv' .* expected one finite number"),
+        ({"visual_alpha": torch.tensor(torch.inf)}, "'visual_alpha' .* expected one finite number"),
+        ({"logit_scale": torch.tensor(torch.nan)}, "'logit_scale' .* expected one finite number"),
+        (
+            {"curv": torch.tensor(1000.0)},
+            r"'curv' .* is \[1000\.0\], expected one finite number: a logarithm",
+        ),
+        ({"textual_alpha": torch.tensor(-1000.0)}, "'textual_alpha' .* a logarithm"),
+        ({"logit_scale": torch.tensor(500.0)}, "'logit_scale' .* a logarithm"),
+        ({"curv": torch.zeros(3)}, "'curv' .* expected one finite number"),
+        ({f"{FC1}.lora_A.default.weight": torch.zeros(4, 47)}, r"A \(4, 47\) .* do not fit"),
+        ({f"{FC1}.lora_B.default.weight": torch.zeros(96, 5)}, r"B \(96, 5\), which do not fit"),
+        ({f"{FC1}.lora_B.default.weight": torch.zeros(48, 8)}, r"B \(48, 8\), which do not fit"),
+        ({f"{FC1}.lora_A.other.weight": torch.zeros(4, 48)}, "a second adapter, 'other'"),
+        ({f"{PATCHES}.lora_A.default.weight": torch.zeros(4, 3, 4, 4)}, "do not fit its weight"),
+        ({f"{PATCHES}.bias": torch.zeros(7)}, r"has the shape \(7,\), the position embeddings \(5, 48\)"),
+        ({f"{FC1}.bias": torch.full((96,), torch.nan)}, "not finite"),
+    ],
+)
+def test_damaged_weights_are_refused_by_the_name_of_the_part(
+    change: dict[str, Tensor], message: str, parts: Path
+) -> None:
+    path = write_state(parts, hysac_state(tiny_clip()) | change)
+    with pytest.raises(ModelError, match=message):
+        read_hysac(path, backbone=parts / "backbone")
+
+
 def test_another_backbone_is_refused(parts: Path) -> None:
     path = write_state(parts, hysac_state(tiny_clip(num_hidden_layers=1)))
     with pytest.raises(ModelError, match="does not fit its architecture: of its tensors 16 missing"):

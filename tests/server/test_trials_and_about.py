@@ -237,7 +237,10 @@ def test_a_card_is_told_as_far_as_it_can_be_read(
 
 
 def test_a_model_without_a_root_has_no_thresholds_and_no_card(tmp_path: Path) -> None:
-    with served(tiny_model(), state=tmp_path) as client:
+    model = tiny_model()
+    model.provenance = {"license": "cc-by-nc-4.0"}  # as of a Hub folder whose card has no front matter
+    with served(model, state=tmp_path) as client:
         found = client.get("/v1/about").json()
+    assert found["model"]["license"] == "cc-by-nc-4.0"
     assert found["thresholds"] is found["calibrated"] is found["model"]["card"] is None
     assert found["model"]["space"] == {"name": "sphere"}

@@ -44,6 +44,12 @@ def test_published_safety_models_are_known_as_non_commercial() -> None:
         ("# SafeR-CLIP\n\n---\nlicense: cc-by-nc-4.0\n---\n", NC),  # at the end of its text, as published
         ("Read the license: it is short.", "unknown"),
         ("", "unknown"),
+        ("---\nlicense:\n---\n# A model", "unknown"),
+        ("---\nlicense:\ntags: [clip]\n---\n", "unknown"),
+        (f"---\nlicense:\n- mit\n- {NC}\ntags:\n- nc\n---\n", NC),  # a list: the strictest
+        (f"---\nlicense: [mit, {NC}]\n---\n", NC),
+        ("---\nlicense: mit # read it\n---\n", "mit"),
+        ("---\nlicense: other\nlicense_name: Apple-AMLR\n---\n", "apple-amlr"),
     ],
 )
 def test_the_licence_that_a_card_states(card: str, licence: str) -> None:

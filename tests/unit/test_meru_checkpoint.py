@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model_samples import CAPTIONS, random_picture
+from model_samples import CAPTIONS, random_picture, tiny_model
 from published_samples import write_tokenizer
 from state_dict_samples import meru_features, meru_state
 from torch import Tensor
@@ -82,6 +82,16 @@ def test_its_clip_baseline_lies_on_the_sphere(tokenizer: Path, tmp_path: Path) -
         ({"curvs.0": torch.zeros(())}, "product of spaces"),
         ({"visual.blocks.0.ls1.gamma": torch.zeros(48)}, "1 unknown"),
         ({"textual_proj.weight": None}, "1 missing"),
+        ({"visual.patch_embed.proj.bias": None}, "has no 'visual.patch_embed.proj.bias'"),
+        ({"visual.pos_embed": None}, "has not the towers of MERU"),
+        ({"visual.patch_embed.proj.weight": torch.zeros(7, 3)}, "has not the towers of MERU"),
+        ({"visual.patch_embed.proj.bias": torch.zeros(7)}, "the bias of the patch embedding has the shape"),
+        ({"visual.blocks.0.mlp.fc1.bias": None}, "has not the towers of MERU"),
+        ({"textual.posit_embed": torch.zeros(())}, "has not the towers of MERU"),
+        ({"curv": torch.tensor(torch.nan)}, "'curv' .* expected one finite number"),
+        ({"visual_alpha": torch.tensor(500.0)}, "'visual_alpha' .* a logarithm"),
+        ({"logit_scale": torch.zeros(2)}, "'logit_scale' .* expected one finite number"),
+        ({"pixel_std": torch.zeros(3, 1, 1)}, "deviation above 0"),
     ],
 )
 def test_other_files_are_refused(
@@ -91,6 +101,13 @@ def test_other_files_are_refused(
     path = written(tmp_path, {name: tensor for name, tensor in state.items() if tensor is not None})
     with pytest.raises(ModelError, match=message):
         read_meru(path, tokenizer=tokenizer, **HEADS)
+
+
+def test_the_end_token_must_have_the_highest_id(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    tiny_model().tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(ModelError, match="pools texts at the highest id"):
+        read_meru(written(tmp_path, meru_state()), tokenizer=tmp_path / "other", **HEADS)
 
 
 def test_heads_are_not_guessed_for_a_width_that_is_not_published(tokenizer: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from model_samples import CAPTIONS
+from model_samples import CAPTIONS, tiny_model
 from published_samples import CONTEXT, clip_config, tiny_clip, write_tokenizer
 from safetensors.torch import save_file
 from state_dict_samples import open_clip_features, open_clip_state, quick_gelu
@@ -148,6 +148,72 @@ def test_a_name_that_contradicts_the_config_is_refused(
     with pytest.raises(ConfigError, match="states another activation than 'ViT-T-8'"):
         read_open_clip(path, tokenizer=tokenizer, arch="ViT-T-8")
     assert read_open_clip(path, tokenizer=tokenizer, arch="ViT-T-8-quickgelu").dim == 16
+
+
+@pytest.mark.parametrize(
+    ("part", "option", "message"),
+    [
+        ("vision_cfg", {"pool_type": "avg"}, "vision_cfg has pool_type 'avg'"),
+        ("vision_cfg", {"norm_kwargs": {"eps": 1e-6}}, "vision_cfg has norm_kwargs"),
+        ("vision_cfg", {"final_ln_after_pool": True}, "vision_cfg has final_ln_after_pool"),
+        ("text_cfg", {"no_causal_mask": True}, "text_cfg has no_causal_mask"),
+        ("text_cfg", {"pool_type": "last"}, "text_cfg has pool_type 'last'"),
+        ("vision_cfg", {"head_width": 0}, "no CLIP with its own towers"),
+        ("vision_cfg", {"layers": None}, "no CLIP|not"),
+    ],
+)
+def test_what_a_config_asks_for_and_tensors_do_not_show_is_refused(
+    part: str, option: dict[str, Any], message: str, state: dict[str, Tensor], tokenizer: Path, tmp_path: Path
+) -> None:
+    """Each fits every tensor, and gives other features."""
+    path = written(tmp_path, state)
+    write_config(tmp_path, quick=True)
+    assert read_open_clip(path, tokenizer=tokenizer).dim == 16
+    config = json.loads((tmp_path / "open_clip_config.json").read_text())
+    config["model_cfg"][part] |= option
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises((ModelError, ConfigError), match=message):
+        read_open_clip(path, tokenizer=tokenizer)
+
+
+def test_an_architecture_with_other_heads_than_the_config_is_refused(
+    state: dict[str, Tensor], tokenizer: Path, tmp_path: Path
+) -> None:
+    """Heads are in no tensor, so the two must agree."""
+    path = written(tmp_path, state)
+    write_config(tmp_path)
+    with pytest.raises(ConfigError, match="states other sizes or heads"):
+        read_open_clip(path, tokenizer=tokenizer, arch=replace(TINY, vision_heads=6))
+    assert read_open_clip(path, tokenizer=tokenizer, arch=TINY).dim == 16
+
+
+@pytest.mark.parametrize(
+    "said", [{"mean": 0.5}, {"std": [0.5, 0.5]}, {"resize_mode": "squash", "interpolation": "x"}]
+)
+def test_preprocessing_that_makes_no_sense_is_a_model_error(
+    said: dict[str, Any], state: dict[str, Tensor], tokenizer: Path, tmp_path: Path
+) -> None:
+    path = written(tmp_path, state)
+    write_config(tmp_path, **said)
+    with pytest.raises(ModelError, match="preprocess_cfg cannot be used"):
+        read_open_clip(path, tokenizer=tokenizer)
+
+
+def test_the_end_token_must_be_where_the_weights_pool(state: dict[str, Tensor], tmp_path: Path) -> None:
+    """open_clip's CLIP pools at the highest id, unless its config says at the end token."""
+    path = written(tmp_path, state)
+    model = tiny_model()
+    assert model.tokenizer.eos_id != max(model.tokenizer.backend.get_vocab().values())
+    (tmp_path / "other").mkdir()
+    model.tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(ModelError, match="pools texts at the highest id"):
+        read_open_clip(path, tokenizer=tmp_path / "other", arch=TINY)
+    write_config(tmp_path)
+    config = json.loads((tmp_path / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["pool_type"] = "eos"
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    found = read_open_clip(path, tokenizer=tmp_path / "other")
+    assert found.tokenizer.eos_id == model.tokenizer.eos_id
 
 
 def test_openais_own_weights_need_quickgelu(

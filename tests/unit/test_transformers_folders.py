@@ -1,5 +1,6 @@
 """Folders of transformers: the same features, tokens and pixels as transformers itself gives."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from published_samples import (
     write_tokenizer,
     write_transformers,
 )
+from safetensors.torch import save_file
 from transformers import CLIPTokenizer
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
@@ -254,6 +256,98 @@ def test_preprocessing_that_is_not_done_here_is_refused(
     edited(clip_folder / "preprocessor_config.json", **changes)
     with pytest.raises(ModelError, match=message):
         load(clip_folder)
+
+
+def test_what_transformers_5_writes_decides_before_the_older_file(clip_folder: Path) -> None:
+    """`CLIPProcessor.save_pretrained` puts the steps for pictures into processor_config.json alone."""
+    own = json.loads((clip_folder / "preprocessor_config.json").read_text())
+    nested = {"image_processor": {**own, "image_mean": [0.1, 0.2, 0.3]}, "processor_class": "CLIPProcessor"}
+    for older in (True, False):
+        (clip_folder / "processor_config.json").write_text(json.dumps(nested))
+        if not older:
+            (clip_folder / "preprocessor_config.json").unlink()
+        assert load(clip_folder).preprocess == Preprocess(size=16, mean=(0.1, 0.2, 0.3))
+    (clip_folder / "processor_config.json").write_text('{"processor_class": "CLIPProcessor"}')
+    assert load(clip_folder).preprocess == Preprocess(size=16)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        ("preprocessor_config.json", {"image_mean": 0.5}, "is damaged"),
+        ("preprocessor_config.json", {"image_mean": [0.5, 0.5]}, "three numbers each"),
+        ("preprocessor_config.json", {"image_std": [0.5, "a", 0.5]}, "three numbers each"),
+        ("preprocessor_config.json", {"image_std": [0.5, 0.0, 0.5]}, "deviation above 0"),
+        ("preprocessor_config.json", {"resample": [3]}, "is damaged"),
+        ("preprocessor_config.json", {"rescale_factor": "x"}, "is damaged"),
+        ("config.json", {"vision_config": [1]}, "vision_config is"),
+        ("config.json", {"vision_config": {"image_size": "x"}}, "image_size of config.json is damaged"),
+    ],
+)
+def test_damaged_settings_are_model_errors(
+    file: str, changes: dict[str, Any], message: str, clip_folder: Path
+) -> None:
+    edited(clip_folder / file, **changes)
+    with pytest.raises(ModelError, match=message):
+        load(clip_folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"text_projection.weight": torch.full((16, 32), torch.nan)}, "not finite"),
+        ({"text_projection.weight": torch.ones(16, 32, dtype=torch.int8)}, "quantised weights are not read"),
+        ({"logit_scale": torch.tensor(torch.nan)}, "expected one finite number"),
+        ({"logit_scale": torch.zeros(3)}, "expected one finite number"),
+        ({"logit_scale": torch.tensor(1e6)}, "expected one finite number: a logarithm"),
+    ],
+    ids=["nan", "int8", "scale nan", "three scales", "no logarithm"],
+)
+def test_numbers_that_make_no_model_are_refused(
+    change: dict[str, torch.Tensor], message: str, clip_folder: Path
+) -> None:
+    save_file(dict(tiny_clip().state_dict()) | change, clip_folder / "model.safetensors")
+    with pytest.raises(ModelError, match=message):
+        load(clip_folder)
+
+
+def pickled(document: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(document, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "run `git lfs pull`"),
+        (pickled({"w": torch.zeros(4000)})[:9000], "cannot be read as a file of tensors only"),
+        (b"", "cannot be read as a file of tensors only"),
+        (b"<html>404</html>", "it is no pickle of tensors"),
+        (pickled({1: torch.zeros(2)}), "holds no tensors by name"),
+        (pickled([torch.zeros(2)]), "holds no tensors by name"),
+        (pickled({"w": Path("x")}), "it asks for pathlib"),
+    ],
+    ids=["git-lfs", "truncated", "empty", "a page", "numbered", "a list", "an object"],
+)
+def test_what_is_no_state_dict_says_what_it_is(content: bytes, message: str, clip_folder: Path) -> None:
+    (clip_folder / "model.safetensors").unlink()
+    (clip_folder / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(ModelError, match=message) as raised:
+        load(clip_folder)
+    assert "weights_only" not in str(raised.value)  # torch's advice to read it unsafely
+
+
+@pytest.mark.parametrize("index", ["{", "[]", '{"weight_map": [1]}', '{"weight_map": {"a": 1, "b": "x"}}'])
+def test_a_damaged_index_of_shards_is_a_model_error(index: str, clip_folder: Path) -> None:
+    (clip_folder / "model.safetensors").unlink()
+    (clip_folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ModelError, match=r"index\.json is damaged"):
+        load(clip_folder)
+
+
+def test_the_provenance_has_no_path_of_this_machine(clip_folder: Path) -> None:
+    assert load(clip_folder).provenance["source"] == "clip"
 
 
 def test_without_preprocessor_config_it_is_the_kinds_own(clip_folder: Path, siglip_folder: Path) -> None:
