@@ -84,6 +84,17 @@ def test_dropout_is_replayed(name: str, examples: Examples, monkeypatch: pytest.
     assert not torch.allclose(other["loss"], plain["loss"])  # dropout does act
 
 
+def test_the_second_pass_draws_no_random_numbers_of_others(examples: Examples) -> None:
+    """Between the passes a method's terms may have drawn some; the next ones follow those."""
+    model, _ = prepared(variant("hysac, adapted", lora_dropout=0.5), examples)
+    gradients = Gradients(model, chunk_size=3, narrow=False)
+    points = gradients.points(examples, ROWS)
+    torch.rand(3)
+    before = torch.get_rng_state()
+    gradients.backward(points.safe_text.square().sum())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_step_leaves_nothing_behind_for_the_next(examples: Examples) -> None:
     model, _ = prepared(variant("hysac"), examples)
     gradients = Gradients(model, chunk_size=3, narrow=False)

@@ -23,7 +23,7 @@ from hyperaware.evaluation.examples import Examples
 from hyperaware.methods.hysac import HySAC
 from hyperaware.methods.safer_clip import SafeRCLIP
 from hyperaware.models.dual_encoder import DualEncoder
-from hyperaware.training import loop
+from hyperaware.training import checkpoint, loop
 from hyperaware.training.gradients import embed_together
 from hyperaware.training.loop import Result, fit
 from hyperaware.training.settings import Settings
@@ -73,7 +73,14 @@ def work(rank: int, folder: Path) -> None:
     found["labels"] = points.unsafe_text_is_unsafe
     found["errors"] = [message_of(ConfigError, lambda: gradients_of(FULL, examples, ROWS[:1]))]
 
-    run(examples, folder / "full")
+    written: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        save_file = checkpoint.save_file
+        patch.setattr(
+            checkpoint, "save_file", lambda *a, **k: (written.append(a[1].name), save_file(*a, **k))
+        )
+        run(examples, folder / "full")
+    found["checkpoints"] = len(written)
     run(examples, folder / "unlike", method=Unlike(**dataclasses.asdict(FULL)))
     run(examples, folder / "staged", method=SafeRCLIP(lora_rank=None, learning_rate=1e-2))
     run(examples, folder / "whole", method=ADAPTED)
@@ -164,6 +171,10 @@ def test_a_run_of_two_processes_is_one_of_one(
     assert {path.name for path in (folder / name).iterdir()} == {path.name for path in tmp_path.iterdir()}
 
 
+def test_the_main_process_alone_writes_checkpoints(found: list[dict[str, Any]]) -> None:
+    assert [each["checkpoints"] for each in found] == [3, 0]
+
+
 def test_all_start_from_the_weights_of_the_main_process(folder: Path) -> None:
     losses = [
         [line["loss"] for line in lines(folder / name) if "loss" in line] for name in ("full", "unlike")
@@ -179,8 +190,8 @@ def test_an_interrupted_run_of_two_processes_ends_as_one_that_was_not(folder: Pa
 
 def test_each_process_has_a_random_state_of_its_own(folder: Path) -> None:
     """Else their dropout would drop the same of other rows."""
-    checkpoint = load_file(folder / "whole" / "checkpoint.safetensors")
-    assert not torch.equal(checkpoint["random.cpu"], checkpoint["random.1.cpu"])
+    written = load_file(folder / "whole" / "checkpoint.safetensors")
+    assert not torch.equal(written["random.cpu"], written["random.1.cpu"])
 
 
 def test_another_number_of_processes_cannot_go_on(folder: Path, examples: Examples) -> None:
