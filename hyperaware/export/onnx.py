@@ -46,7 +46,7 @@ def write(model: DualEncoder, out: Path) -> dict[str, float]:
     """
     runtime = _runtime()
     told = write_facts(model, out)
-    padded_backend(model.tokenizer).save(str(out / FILE))
+    (out / FILE).write_text(padded_backend(model.tokenizer).to_str(pretty=True), encoding="utf-8")
     towers: dict[str, TextTower | ImageTower] = {"text": TextTower(model), "image": ImageTower(model)}
     for modality, tower in towers.items():
         _export(tower, out / FILES[modality], metadata={"hyperaware": json.dumps(told)})
@@ -137,16 +137,18 @@ def _plain_attention(clip: Any) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter tells its developers."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without what the exporter and its optimiser tell their developers."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@
 when somebody asked for it. What is fetched lies in the Hub's own cache (`HF_HOME`).
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -51,6 +52,7 @@ DATA = frozenset(
     (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".arrow", ".tar", ".zip", ".txt", ".md", ".yaml")
 )
 """Suffixes of the files that are fetched of a data set, pictures besides. Never code."""
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 SHARD = re.compile(r"-\d{5}-of-\d{5}\.(?:safetensors|bin)$")
 
 Progress = Callable[[str, int, int], None]
@@ -310,6 +312,11 @@ def explained(name: HubName) -> Iterator[None]:
     except Exception as error:  # of the network; the client's own library changes from version to version
         if isinstance(error, ConfigError | ModelError):
             raise
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            raise ModelError(
+                f"{name} cannot be kept in {constants.HF_HUB_CACHE} ({error.strerror}). Make room, or let "
+                "HF_HOME name another folder; files that are there stay."
+            ) from error
         raise ModelError(
             f"{constants.ENDPOINT} cannot be reached for {name} ({type(error).__name__}: {error}). "
             "Try again, set HF_ENDPOINT to a mirror, or name a local folder."

@@ -59,7 +59,7 @@ class Tokenizer:
         return cls(backend, context_length=context_length, eos_id=eos_id, pad_id=pad_id)
 
     def save_pretrained(self, folder: Path) -> None:
-        self.backend.save(str(Path(folder) / FILE))
+        (Path(folder) / FILE).write_text(self.backend.to_str(pretty=True), encoding="utf-8")
 
     @property
     def vocab_size(self) -> int:

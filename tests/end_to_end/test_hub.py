@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -301,6 +302,20 @@ def test_a_hub_that_cannot_be_reached_is_named(machine: Path, monkeypatch: pytes
     done = run("download", BASE)
     assert done.exit_code == 1
     assert "http://127.0.0.1:1 cannot be reached" in done.stderr
+
+
+def test_a_full_disk_is_not_taken_for_the_network(machine: Path, hub: Hub) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        done = run("download", BASE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert done.exit_code == 1
+    assert f"hf:{BASE} cannot be kept in {machine / 'hf'} (File too large)" in done.stderr
+    assert document("list", "models")["models"][f"hf:{BASE}"].endswith("not on this machine")
+    assert run("download", BASE).exit_code == 0
+    assert load(f"hf:{BASE}").dim == 16
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,32 @@ def test_towers_that_transformers_does_not_have_are_refused(tmp_path: Path) -> N
     model = read_meru(tmp_path / "meru.pth", **words)
     with pytest.raises(ModelError, match="no class for"):
         export(model, format="clip", out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("format", ["clip", "open_clip", "safetensors", "hyperaware"])
+def test_a_full_disk_leaves_nothing(format: str, tmp_path: Path) -> None:
+    """Too full for the weights, or for a single file of settings."""
+    model = of_openai(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (40_000, 1000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+        try:
+            with pytest.raises((ModelError, OSError)):
+                export(model, format=format, out=tmp_path / "out")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(tmp_path.iterdir()) == before
+    written = export(model, format=format, out=tmp_path / "out")
+    modes = {name: (tmp_path / "out" / name).stat().st_mode & 0o777 for name in written.files}
+    assert set(modes.values()) == {modes["README.md"]}  # the weights may be read by whom the card may
+
+
+def test_into_the_folder_that_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = export(tiny_model(), format="hyperaware", out=".")
+    assert "config.json" in written.files
+    assert load(tmp_path).fingerprint == tiny_model().fingerprint
 
 
 def test_a_folder_in_use_and_an_unknown_format_are_refused(tmp_path: Path) -> None:

@@ -54,13 +54,17 @@ def of_siglip(folder: Path) -> DualEncoder:
 @pytest.mark.parametrize("make", [on_the_sphere, in_lorentz_space, in_flat_space, of_siglip])
 @torch.no_grad()
 def test_onnx_runtime_gives_the_points(
-    make: Callable[[Path], DualEncoder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[Path], DualEncoder],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     model, out = make(tmp_path), tmp_path / "out"
     before, attention = model.encode_text(TEXTS), model.clip.config._attn_implementation
     if make is on_the_sphere:  # its weights lie beside the graph, as those of large models
         monkeypatch.setattr(onnx, "LARGEST", 0)
     written = export(model, format="onnx", out=out)
+    assert [record.message for record in caplog.records if "onnx" in record.name] == []
     assert max(written.differences.values()) < 1e-4
     assert ("text.onnx.data" in written.files) is (make is on_the_sphere)
     assert model.clip.config._attn_implementation == attention

@@ -1,6 +1,7 @@
 """Model folders: what is written comes back to the bit, and a folder that is not whole is refused by name."""
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,19 @@ def test_no_pickle_is_written(folder: Path) -> None:
     assert (folder / "model.safetensors").read_bytes()[8:9] == b"{"  # eight bytes of length, then JSON
 
 
+def test_a_full_disk_is_told_and_the_weights_before_it_stay(model: DualEncoder, folder: Path) -> None:
+    before = (folder / "model.safetensors").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        with pytest.raises(ModelError, match=r"model\.safetensors could not be written"):
+            save(model, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert not [path for path in folder.iterdir() if path.name.endswith(".part")]
+
+
 def test_whoever_may_read_the_config_may_read_the_weights(folder: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
     assert modes["model.safetensors"] == modes["config.json"]
@@ -147,6 +161,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no towers": (edited(clip=None), r"config\.json is incomplete .*clip"),
     "unknown space": (edited(space="poincare"), r"config\.json is incomplete .*poincare"),
     "wrong type": (edited(clip={"projection_dim": "wide"}), r"config\.json is incomplete"),
+    "a width below zero": (edited(clip={"projection_dim": -1}), r"config\.json is incomplete"),
+    "no end token": (edited(clip={"text_config": {"eos_token_id": None}}), "eos_token_id None"),
+    "a name that is none": (edited(name=["x"]), r"config\.json is incomplete .*name \['x'\]"),
+    "a provenance that is none": (edited(provenance=["x"]), r"config\.json is incomplete .*provenance"),
     "weights are no safetensors": (containing("model.safetensors", b"PK"), r"model\.safetensors is not"),
     "weights are cut off": (cut, r"model\.safetensors is not a readable safetensors"),
     "weights of another shape": (reshaped, r"model\.safetensors does not fit .*text_projection"),
@@ -174,6 +192,12 @@ def test_the_space_is_not_guessed(folder: Path) -> None:
 def test_an_unknown_name_suggests_the_spelling() -> None:
     with pytest.raises(ConfigError, match=r"'wrold'\. Did you mean 'world'\?"):
         hyperaware.load("wrold")
+
+
+def test_only_hub_models_have_revisions(folder: Path) -> None:
+    for name in ("world", folder):
+        with pytest.raises(ConfigError, match="only hf:ORG/NAME has revisions"):
+            load(name, revision="main")
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
