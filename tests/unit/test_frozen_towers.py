@@ -90,6 +90,18 @@ def test_batches_have_the_features_of_the_frozen_tower(modality: str, examples: 
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_features_of_narrow_towers_are_made_by_narrow_towers(examples: Examples) -> None:
+    """As a step has them: else a run with them would be another one."""
+    model = prepared("text", examples)
+    wide, narrow = (with_known_features(model, examples, narrow=each) for each in (False, True))
+    assert isinstance(wide, Known)
+    assert isinstance(narrow, Known)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        step = model.features_of_pixels(examples.batch(torch.arange(10)).pixels).float()
+    assert torch.equal(narrow.features["image"].flatten(0, 1), step)
+    assert not torch.allclose(wide.features["image"].flatten(0, 1), step, rtol=1e-4)
+
+
 def test_nothing_is_kept_where_both_towers_are_trained(examples: Examples) -> None:
     model = prepared("both", examples).train()
     assert with_known_features(model, examples, narrow=False) is examples

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from gradient_samples import VARIANTS, assert_same, gradients_of, rows_with_boxes, variant
+from gradient_samples import VARIANTS, assert_same, gradients_of, prepared, rows_with_boxes, variant
 from model_samples import CLASSES, tiny_model
 from process_samples import PROCESSES, in_two_processes
 from safetensors.torch import load_file
@@ -23,7 +23,8 @@ from hyperaware.evaluation.examples import Examples
 from hyperaware.methods.hysac import HySAC
 from hyperaware.methods.safer_clip import SafeRCLIP
 from hyperaware.models.dual_encoder import DualEncoder
-from hyperaware.training import checkpoint, loop
+from hyperaware.training import checkpoint, gradients, loop
+from hyperaware.training.frozen import Known, with_known_features
 from hyperaware.training.gradients import embed_together
 from hyperaware.training.loop import Result, fit
 from hyperaware.training.settings import Settings
@@ -68,7 +69,12 @@ def work(rank: int, folder: Path) -> None:
     examples = Examples(rows_with_boxes(folder / f"rows-{rank}", 10), model=tiny_model())
     found: dict[str, Any] = {"gradients": all_gradients(examples)}
     model = tiny_model()
-    points = embed_together(model, examples)
+    embedded: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gradients, "embed", lambda m, e: (embedded.append(len(e)), embed(m, e))[1])
+        points = embed_together(model, examples)
+    found["embedded"] = embedded
+    found["known"] = known_features(examples)
     found["points"] = {part: getattr(points, part) for part in CLASSES}
     found["labels"] = points.unsafe_text_is_unsafe
     found["errors"] = [message_of(ConfigError, lambda: gradients_of(FULL, examples, ROWS[:1]))]
@@ -144,9 +150,26 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(
     assert any(not torch.allclose(alone[key], whole[key], rtol=1e-2) for key in whole)  # the others matter
 
 
+def known_features(examples: Examples) -> dict[str, Tensor]:
+    """Of the pictures, whose tower this method leaves as it is."""
+    model, _ = prepared(variant("safe-clip, texts"), examples)
+    source = with_known_features(model, examples, narrow=False)
+    assert isinstance(source, Known)
+    return source.features
+
+
+def test_features_of_a_frozen_tower_are_made_together(
+    found: list[dict[str, Any]], examples: Examples
+) -> None:
+    (expected,) = known_features(examples).values()
+    for each in found:
+        torch.testing.assert_close(each["known"]["image"], expected, rtol=0, atol=1e-6)
+
+
 def test_a_table_of_points_is_made_together(found: list[dict[str, Any]], examples: Examples) -> None:
     expected = embed(tiny_model(), examples)
     for each in found:
+        assert each["embedded"] == [5]
         for part in CLASSES:
             torch.testing.assert_close(each["points"][part], getattr(expected, part), rtol=0, atol=1e-6)
         assert each["labels"].tolist() == [row.unsafe_text_is_unsafe for row in examples.rows]
