@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS, DRIFTED
+from hyperaware.cli.parameters import Concepts as ConceptFile
 from hyperaware.cli.parameters import (
     Device,
     Json,
@@ -31,26 +32,29 @@ __all__ = ["calibrate"]
 
 WORLD_COUNT = 1000
 
+FalsePositiveRate = Annotated[
+    float, typer.Option(metavar="X", help="Largest share of new safe items above the limit.")
+]
+MissRate = Annotated[
+    float, typer.Option(metavar="X", help="Largest share of new unsafe queries that the trigger may miss.")
+]
+DomainBy = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Also give thresholds per domain: slice, category or concept."),
+]
+
 
 def calibrate(
     model: ModelName,
     data: Annotated[str, typer.Option(metavar="SOURCE|world:SPLIT", help="Rows that no training has seen.")],
     split: Split = None,
-    false_positive_rate: Annotated[
-        float, typer.Option(help="Largest share of new safe items above the limit.")
-    ] = 0.05,
-    miss_rate: Annotated[
-        float, typer.Option(help="Largest share of new unsafe queries that the trigger may miss.")
-    ] = 0.02,
-    domain_by: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="Also give thresholds per domain: slice, category or concept."),
-    ] = None,
-    concepts: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Another file of categories than the package's.")
-    ] = None,
+    false_positive_rate: FalsePositiveRate = 0.05,
+    miss_rate: MissRate = 0.02,
+    domain_by: DomainBy = None,
+    concepts: ConceptFile = None,
     count: Annotated[
-        int | None, typer.Option(help="Rows to take. [default: a whole folder, 1000 of the world]", min=1)
+        int | None,
+        typer.Option(metavar="N", help="Rows to take. [default: a whole folder, 1000 of the world]", min=1),
     ] = None,
     check: Annotated[
         bool,

@@ -26,15 +26,17 @@ Runs = Annotated[
 Methods = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME,...",
         help="Methods, recipes (TOML files) and models' folders, with commas between. "
-        "[default: clip, safe-clip, safer-clip, shield-clip, meru, hycoclip, hysac, hysac-ordered, uwm]"
+        "[default: clip, safe-clip, safer-clip, shield-clip, meru, hycoclip, hysac, hysac-ordered, uwm]",
     ),
 ]
 Studies = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME,...",
         help="Studies of one method's settings, with commas between, or none. "
-        "[default: aperture-sweep, loss-ablation, geometry, shield-clip-weights]"
+        "[default: aperture-sweep, loss-ablation, geometry, shield-clip-weights]",
     ),
 ]
 Data = Annotated[
@@ -46,7 +48,9 @@ Data = Annotated[
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option(help="Models at a time, one core each. [default: as many as there are cores]", min=1),
+    typer.Option(
+        metavar="N", help="Models at a time, one core each. [default: as many as there are cores]", min=1
+    ),
 ]
 AnyCode = Annotated[
     bool,
@@ -64,15 +68,20 @@ def compare(
     base: Annotated[
         str, typer.Option(metavar="MODEL", help="The CLIP-like model that all methods start from.")
     ] = "world",
-    seeds: Annotated[int, typer.Option(help="Each method is made this often; studies once.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Each method is made this often; studies once.")
+    ] = 3,
     steps: Annotated[
-        int | None, typer.Option(help="Training steps. Fewer are cheaper. [default: each recipe's]")
+        int | None,
+        typer.Option(metavar="N", help="Training steps. Fewer are cheaper. [default: each recipe's]"),
     ] = None,
     train_rows: Annotated[
-        int | None, typer.Option(help="Rows to train on. [default: 16000 of the world, a whole folder]")
+        int | None,
+        typer.Option(metavar="N", help="Rows to train on. [default: 16000 of the world, a whole folder]"),
     ] = None,
     test_rows: Annotated[
-        int | None, typer.Option(help="Rows to measure on. [default: 1000 of the world, a whole folder]")
+        int | None,
+        typer.Option(metavar="N", help="Rows to measure on. [default: 1000 of the world, a whole folder]"),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder.")] = None,
     any_code: AnyCode = False,

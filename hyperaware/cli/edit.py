@@ -54,11 +54,12 @@ def uwm(
     pairs: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             min=1,
             help="Pairs to draw, evenly by category. [default: all of a folder, 2000 of the world]",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of that draw.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of that draw.")] = 0,
     patch: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where the patch goes. [default: DIR/patch.safetensors]"),

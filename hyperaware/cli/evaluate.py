@@ -57,7 +57,8 @@ def evaluate(
     ] = "world:test",
     split: Split = None,
     count: Annotated[
-        int | None, typer.Option(help="Rows to take. [default: a whole folder, 500 of the world]", min=1)
+        int | None,
+        typer.Option(metavar="N", help="Rows to take. [default: a whole folder, 500 of the world]", min=1),
     ] = None,
     protocols: Protocols = None,
     calibration: Calibration = None,

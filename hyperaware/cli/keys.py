@@ -30,8 +30,8 @@ Ring = Annotated[Path, typer.Argument(metavar="KEYS", help="The file of keys, ke
 )
 def add(
     keys: Ring,
-    role: Annotated[str, typer.Option(help="A role of the server's policy.")],
-    name: Annotated[str, typer.Option(help="Whose key it is, for people.")],
+    role: Annotated[str, typer.Option(metavar="NAME", help="A role of the server's policy.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Whose key it is, for people.")],
     scope: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,7 +41,9 @@ def add(
     ] = None,
     days: Annotated[
         int | None,
-        typer.Option(min=1, max=36500, help="How long it is valid. [default: until it is revoked]"),
+        typer.Option(
+            metavar="N", min=1, max=36500, help="How long it is valid. [default: until it is revoked]"
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

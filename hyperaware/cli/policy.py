@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS, example
-from hyperaware.cli.parameters import Concepts, Json
+from hyperaware.cli.parameters import Concepts, Json, Role
 from hyperaware.errors import ConfigError
 from hyperaware.terminal import emit, screen, table
 
@@ -64,7 +64,7 @@ def _row(what: str, bound: str, clause: "Clause") -> list[str]:
 def explain(
     file: File,
     text: Annotated[str, typer.Option(metavar="TEXT", help="The query to judge.")],
-    role: Annotated[str | None, typer.Option(help="Who asks. [default: the policy's default role]")] = None,
+    role: Role = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="A shipped model or a folder. [default: world-hysac-ordered]"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hyperaware.cli.parameters import Concepts, Json, ModelName
+from hyperaware.cli.parameters import Concepts, Json, ModelName, PolicyFile, Role
 from hyperaware.errors import ConfigError, DataError
 from hyperaware.terminal import emit, screen, table
 
@@ -24,22 +24,24 @@ def search(
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of the index.")],
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What to look for.")] = None,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="A picture to look for instead.")] = None,
-    role: Annotated[str | None, typer.Option(help="Who asks. [default: the policy's default role]")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many answers.", min=1)] = 10,
-    offset: Annotated[int, typer.Option(help="How many of the nearest to leave out.", min=0)] = 0,
+    role: Role = None,
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many answers.", min=1)] = 10,
+    offset: Annotated[
+        int, typer.Option(metavar="N", help="How many of the nearest to leave out.", min=0)
+    ] = 0,
     folder: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Only items in or below this folder of the index.")
     ] = None,
     strength: Annotated[
         float | None,
-        typer.Option(help="How far an unsafe query moves: no less than the role's rule.", min=0, max=1),
+        typer.Option(
+            metavar="X", help="How far an unsafe query moves: no less than the role's rule.", min=0, max=1
+        ),
     ] = None,
     sheet: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Also draw the answers as thumbnails.")
     ] = None,
-    policy: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Another policy than the package's.")
-    ] = None,
+    policy: PolicyFile = None,
     concepts: Concepts = None,
     model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Where the model is now, if its folder was moved.")
@@ -152,7 +154,7 @@ def traverse(
             "each line.",
         ),
     ],
-    steps: Annotated[int, typer.Option(help="Points on the way.", min=2)] = 50,
+    steps: Annotated[int, typer.Option(metavar="N", help="Points on the way.", min=2)] = 50,
     json: Json = False,
 ) -> None:
     """Walk from PICTURE to the root, and tell the captions passed.

@@ -41,8 +41,10 @@ def serve(
         bool | None,
         typer.Option("--demo", help="Serve the demo's index, made if need be, to this machine without keys."),
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen at. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="0 takes a free one. [default: 8000]")] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Address to listen at. [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(metavar="N", help="0 takes a free one. [default: 8000]")] = None,
     no_auth: Annotated[
         bool | None, typer.Option("--no-auth", help="Take requests of this machine without a key.")
     ] = None,

@@ -37,8 +37,9 @@ Calibration = Annotated[
 RecipeName = Annotated[
     str,
     typer.Argument(
+        metavar="RECIPE",
         help="A shipped recipe (`hyperaware list recipes`), a TOML file, or a method (`hyperaware list "
-        "methods`) with its published settings: that needs --base and --data."
+        "methods`) with its published settings: that needs --base and --data.",
     ),
 ]
 Changes = Annotated[
@@ -61,7 +62,9 @@ Trackers = Annotated[
 def train(
     recipe: RecipeName,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder.")],
-    seed: Annotated[int, typer.Option(help="Seed of the run; the data do not depend on it.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of the run; the data do not depend on it.")
+    ] = 0,
     set_: Changes = None,
     base: Annotated[str | None, typer.Option(metavar="MODEL", help="Start from another model.")] = None,
     data: Data = None,

@@ -27,14 +27,25 @@ app = typer.Typer(
 )
 def export(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; made if need be.")],
-    count: Annotated[int, typer.Option(help="Rows: each is a safe scene and its unsafe twin.", min=1)] = 500,
-    split: Annotated[str, typer.Option(help="Which compositions: see `hyperaware list splits`.")] = "train",
-    seed: Annotated[int, typer.Option(help="Another seed, other scenes of the same split.")] = 0,
+    count: Annotated[
+        int, typer.Option(metavar="N", help="Rows: each is a safe scene and its unsafe twin.", min=1)
+    ] = 500,
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Which compositions: see `hyperaware list splits`.")
+    ] = "train",
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed, other scenes of the same split.")] = 0,
     mixed: Annotated[
-        float, typer.Option(help="Share of rows with labels as generated data have them.", min=0, max=1)
+        float,
+        typer.Option(
+            metavar="X", help="Share of rows with labels as generated data have them.", min=0, max=1
+        ),
     ] = 0.0,
-    size: Annotated[int, typer.Option(help="Side of the pictures in pixels, a multiple of 12.", min=12)] = 96,
-    style: Annotated[str | None, typer.Option(help="Style of drawing; by default the split's.")] = None,
+    size: Annotated[
+        int, typer.Option(metavar="N", help="Side of the pictures in pixels, a multiple of 12.", min=12)
+    ] = 96,
+    style: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Style of drawing; by default the split's.")
+    ] = None,
     form: Annotated[
         Literal["folder", "visu", "webdataset"],
         typer.Option(
