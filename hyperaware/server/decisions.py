@@ -144,7 +144,8 @@ class Ledger:
         try:
             yield
         except RecordError as error:
-            self.problem = str(error)
+            if error.reason != "conflict":  # two appeals at once, say: the second one is refused, and well
+                self.problem = str(error)
             raise
         self.problem = None
 

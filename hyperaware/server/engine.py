@@ -41,6 +41,7 @@ from hyperaware.server.visible import Visible
 __all__ = ["Engine", "Index", "Parts", "Reason"]
 
 log = logging.getLogger("hyperaware.server")
+LOG_SAYS = "what it stands on cannot be loaded; the server's log says why"
 
 
 class Reason(NamedTuple):
@@ -162,7 +163,8 @@ class Engine:
         """
         if self._parts is None:
             code, sentence = self._problem or Reason("model_missing", self._supervisor.reason)
-            raise Problem(503, f"not ready: {sentence}.", code=code, retry_after=RETRY_SECONDS)
+            message = f"not ready: {sentence.rstrip('.')}."
+            raise Problem(503, message, code=code, retry_after=RETRY_SECONDS)
         return self._parts
 
     @property
@@ -210,8 +212,12 @@ class Engine:
         return found
 
     def public_reasons(self) -> list[Reason]:
-        """The reasons as they may be told to anybody: without the paths of this machine."""
-        return [Reason(code, public(sentence)) for code, sentence in self.reasons()]
+        """The reasons as they may be told to anybody: without the paths of this machine, and without what the
+        policy or the model say, as an error in them would."""
+        return [
+            Reason(each.code, LOG_SAYS if each is self._problem else public(each.sentence))
+            for each in self.reasons()
+        ]
 
     def _index_reasons(self, index: Index) -> list[Reason]:
         assert self.settings.index is not None

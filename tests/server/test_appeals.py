@@ -1,6 +1,7 @@
 """Any decision may be appealed: one that was not under review gets a case then, from its record."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,17 @@ def test_another_content_an_unknown_id_and_half_an_id_open_no_case(
     for unknown in ("search-0", id[:-1], id + "0", "%22", "decision"):
         assert appeal(client, unknown, text=unsafe_text).status_code == 404
     assert client.get("/v1/reviews").json() == []
+
+
+def test_of_two_appeals_at_once_one_is_refused_and_the_server_stays_ready(
+    client: TestClient, unsafe_text: str
+) -> None:
+    id = refused(client, unsafe_text)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: appeal(client, id, text=unsafe_text).status_code, range(4)))
+    assert sorted(found) == [200, 409, 409, 409]
+    assert client.app.state.engine.parts.ledger.problem is None  # type: ignore[attr-defined]
+    assert len(client.get("/v1/reviews").json()) == 1
 
 
 def test_a_search_is_recorded_with_what_was_measured_so_that_it_can_be_replayed(

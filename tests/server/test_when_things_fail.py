@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from served_app import data_url, served
+from served_app import LOCAL, PATIENCE, data_url, served
 from starlette.testclient import TestClient
 
 from hyperaware.data.quadruplet import Row
@@ -16,7 +16,9 @@ from hyperaware.models.dual_encoder import DualEncoder
 from hyperaware.records.audit import AuditLog
 from hyperaware.records.chain import Record, records
 from hyperaware.records.keys import KeyRing
-from hyperaware.server.engine import Engine
+from hyperaware.server.app import create_app
+from hyperaware.server.engine import LOG_SAYS, Engine
+from hyperaware.server.settings import Settings
 
 HEADERS = ("x-content-type-options", "content-security-policy", "x-request-id", "cache-control")
 
@@ -202,3 +204,25 @@ def test_a_picture_that_changed_since_it_was_judged_is_not_shown(client: TestCli
     Image.open(rows[0].unsafe_image).save(store.root / item.path)
     assert fault(client.get(f"/v1/items/{added}/thumbnail", params=asked)) == (404, "changed")
     assert client.delete(f"/v1/items/{added}").status_code == 200
+
+
+def test_why_a_server_cannot_be_loaded_is_told_to_those_with_a_key_only(
+    model: DualEncoder, shared_index: Path, tmp_path: Path
+) -> None:
+    """The error names roles and rules of the policy."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(
+        'version = "1"\ndefault_role = "inmate"\n[roles.inmate]\naction = "block"\nshow = "safe"\n'
+        '[[roles.inmate.queries]]\ncategory = "rabbits"\nabove = 0.5\naction = "block"\n'
+    )
+    token = KeyRing.read(tmp_path / "keys.json", create=True).create("inmate", "a test")[1]
+    app = create_app(Settings(index=shared_index, state=tmp_path, policy=policy), model=model)
+    with TestClient(app, base_url=LOCAL) as client:
+        app.state.engine._loading.join(PATIENCE)
+        answer = client.get("/health/ready")
+        assert answer.status_code == 503
+        assert answer.json()["reasons"] == [{"code": "ConfigError", "message": LOG_SAYS}]
+        told = client.get("/v1/about", headers={"Authorization": f"Bearer {token}"})
+        assert fault(told) == (503, "ConfigError")
+        assert "roles.inmate.queries, rule 1" in told.json()["error"]["message"]
+        assert not told.json()["error"]["message"].endswith("..")

@@ -12,6 +12,7 @@ from search_samples import QUERIES, SPACE, PlainModel, PlainStore, names, search
 
 from hyperaware.errors import ConfigError, DataError, SafetyError, StoreError
 from hyperaware.geometry.space import Lorentz, Sphere
+from hyperaware.index.store import Hit
 from hyperaware.moderation.policy import Clause, Policy, Rule
 
 # What each role gets --------------------------------------------------------------------------------
@@ -56,6 +57,16 @@ def test_a_blocked_query_is_not_searched_and_gets_the_reason() -> None:
     )
     assert [step.name for step in answer.steps] == ["encode", "judge"]
     assert store.asked == []
+
+
+def test_a_store_that_gives_what_the_role_may_not_see_gets_no_answer() -> None:
+    class Careless(PlainStore):
+        def search(self, queries: torch.Tensor, *, max_score: float | None, **others: Any) -> list[list[Hit]]:
+            return super().search(queries, max_score=None, **others)
+
+    with pytest.raises(SafetyError, match="the store gave an item that role 'viewer' may not see"):
+        searcher(Careless()).search("a tree")
+    assert len(searcher(Careless()).search("a tree", role="researcher").hits) == 4
 
 
 def test_a_blocked_role_may_ask_for_something_safe() -> None:
