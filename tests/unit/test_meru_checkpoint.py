@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hyperaware.errors import ModelError
 from hyperaware.geometry.space import Lorentz
+from hyperaware.models import meru_checkpoint
 from hyperaware.models.meru_checkpoint import read_meru
 from hyperaware.models.pretrained import load, save
 
@@ -108,6 +109,18 @@ def test_the_end_token_must_have_the_highest_id(tmp_path: Path) -> None:
     tiny_model().tokenizer.save_pretrained(tmp_path / "other")
     with pytest.raises(ModelError, match="pools texts at the highest id"):
         read_meru(written(tmp_path, meru_state()), tokenizer=tmp_path / "other", **HEADS)
+
+
+def test_heads_of_the_published_widths(tokenizer: Path, tmp_path: Path) -> None:
+    """Of pictures by their size (the small one is MoCo v3's, with narrow heads), of texts one for each 64."""
+    assert {width: width // heads for width, heads in meru_checkpoint.HEADS.items()} == {
+        384: 32,
+        768: 64,
+        1024: 64,
+    }
+    path = written(tmp_path, meru_state())
+    named = read_meru(path, tokenizer=tokenizer, **HEADS)
+    assert read_meru(path, tokenizer=tokenizer, vision_heads=3).fingerprint == named.fingerprint
 
 
 def test_heads_are_not_guessed_for_a_width_that_is_not_published(tokenizer: Path, tmp_path: Path) -> None:

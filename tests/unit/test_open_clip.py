@@ -15,7 +15,6 @@ from state_dict_samples import open_clip_features, open_clip_state, quick_gelu
 from torch import Tensor, nn
 
 from hyperaware.errors import ConfigError, ModelError
-from hyperaware.models import open_clip
 from hyperaware.models.open_clip import ARCHS, Arch, architecture, read_open_clip
 from hyperaware.models.preprocess import CLIP_MEAN, Preprocess
 from hyperaware.models.pretrained import load, save
@@ -27,7 +26,13 @@ GELU: dict[bool, Any] = {False: nn.functional.gelu, True: quick_gelu}
 
 @pytest.fixture
 def state() -> dict[str, Tensor]:
-    return open_clip_state(tiny_clip())
+    """With norms of their own, so that two of them exchanged are seen."""
+    clip = tiny_clip()
+    with torch.no_grad():
+        for name, parameter in clip.named_parameters():
+            if "norm" in name:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    return open_clip_state(clip)
 
 
 @pytest.fixture
@@ -235,6 +240,9 @@ def test_an_architecture_must_be_named_known_and_right(
         read_open_clip(path, tokenizer=tokenizer)
     with pytest.raises(ConfigError, match="Did you mean 'ViT-B-32'"):
         read_open_clip(path, tokenizer=tokenizer, arch="ViT-B-23")
+    for other in ({"text_width": 64}, {"text_layers": 3}, {"vision_layers": 1}):
+        with pytest.raises(ConfigError, match=r"\(48, 2, 32, 2\), not "):
+            read_open_clip(path, tokenizer=tokenizer, arch=replace(TINY, **other))
     with pytest.raises(ConfigError, match=r"\(48, 2, 32, 2\), not \(768, 12, 512, 12\)"):
         read_open_clip(path, tokenizer=tokenizer, arch="ViT-B-32")
 
@@ -251,9 +259,11 @@ def test_towers_of_another_kind_are_refused(
         read_open_clip(written(tmp_path, scaled), tokenizer=tokenizer, arch=TINY)
 
 
-def test_heads_of_the_published_sizes_divide_their_widths() -> None:
+def test_heads_of_the_published_sizes_are_as_wide_as_their_configs_say() -> None:
+    """As in open_clip's configs: `head_width` of pictures is 64 unless stated, that of texts always."""
+    widths = {"ViT-H-14": 80, "ViT-g-14": 88, "ViT-bigG-14": 104}
     for name, arch in ARCHS.items():
-        assert arch.vision_width % arch.vision_heads == arch.text_width % arch.text_heads == 0, name
+        assert divmod(arch.vision_width, arch.vision_heads) == (widths.get(name, 64), 0), name
+        assert divmod(arch.text_width, arch.text_heads) == (64, 0), name
         assert architecture(f"{name}-quickgelu").quick_gelu
     assert architecture("ViT-L-14-336") == ARCHS["ViT-L-14"]
-    assert open_clip.ARCHS["ViT-H-14"].vision_width // open_clip.ARCHS["ViT-H-14"].vision_heads == 80

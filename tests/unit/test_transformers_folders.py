@@ -295,13 +295,14 @@ def test_damaged_settings_are_model_errors(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"text_projection.weight": torch.ones(16, 31)}, r"1 of another shape \(such as text_projection"),
         ({"text_projection.weight": torch.full((16, 32), torch.nan)}, "not finite"),
         ({"text_projection.weight": torch.ones(16, 32, dtype=torch.int8)}, "quantised weights are not read"),
         ({"logit_scale": torch.tensor(torch.nan)}, "expected one finite number"),
         ({"logit_scale": torch.zeros(3)}, "expected one finite number"),
         ({"logit_scale": torch.tensor(1e6)}, "expected one finite number: a logarithm"),
     ],
-    ids=["nan", "int8", "scale nan", "three scales", "no logarithm"],
+    ids=["shape", "nan", "int8", "scale nan", "three scales", "no logarithm"],
 )
 def test_numbers_that_make_no_model_are_refused(
     change: dict[str, torch.Tensor], message: str, clip_folder: Path
