@@ -92,32 +92,18 @@ def pair(
 ) -> None:
     """Build quadruplets from unpaired safe and unsafe pictures.
 
-    Each unsafe picture gets the nearest safe one. Captions stand in NAME.txt beside each picture, or in a captions.jsonl or .csv with `image` and `text`.
+    Each unsafe picture gets the nearest safe one. Captions stand in NAME.txt beside each picture, or in a
+    captions.jsonl or .csv with `image` and `text`.
     `train --data DIR` takes what is written; pictures stay where they are. pairs.png shows the nearest pairs
-    and the last ones above the floor: look at it. The exit code is 3 if an item cannot be used.
+    and the last ones above the floor: look at it. The exit code is 3 if an item cannot be used; a picture
+    that is in both collections is none of either.
     """
-    from hyperaware.data.pairing import nearest_pairs, write_pairs
-    from hyperaware.data.record import RowProblem
-    from hyperaware.data.unpaired import captioned
-    from hyperaware.errors import MediaError
-    from hyperaware.media.images import decode
+    from hyperaware.data.pairing import nearest_pairs, require_new, write_pairs
     from hyperaware.models.pretrained import load
 
-    failed: list[str] = []
-    items: dict[str, list[Captioned]] = {"safe": [], "unsafe": []}
-    with Bars() as bars:
-        for side, folder in (("safe", safe), ("unsafe", unsafe)):
-            found = list(captioned(folder))
-            for done, each in enumerate(found, start=1):
-                bars(f"read {side}", done, len(found))
-                try:
-                    if isinstance(each, RowProblem):
-                        raise each
-                    decode(each.image)
-                    items[side].append(each)
-                except (RowProblem, MediaError) as error:
-                    failed.append(str(error))
-    encoder = load(model)
+    require_new(out)
+    encoder = load(model)  # before any work: its name may be wrong
+    items, failed = _usable({"safe": safe, "unsafe": unsafe})
     encode = encoder.encode_text if by == "text" else encoder.encode_image
     points = [encode([getattr(each, by) for each in items[side]]) for side in items]
     kept, refused = nearest_pairs(items["safe"], items["unsafe"], (points[0], points[1]), floor=floor)
@@ -141,6 +127,34 @@ def pair(
         note(f"failed: {why}")
     if failed:
         raise typer.Exit(BAD_INPUTS)
+
+
+def _usable(folders: dict[str, Path]) -> "tuple[dict[str, list[Captioned]], list[str]]":
+    """Of each side the items whose picture and caption can be used, and what is wrong with the others."""
+    from hyperaware.data.leaks import shared
+    from hyperaware.data.record import RowProblem
+    from hyperaware.data.unpaired import captioned
+    from hyperaware.errors import MediaError
+    from hyperaware.media.images import decode
+
+    failed: list[str] = []
+    items: dict[str, list[Captioned]] = {}
+    with Bars() as bars:
+        for side, folder in folders.items():
+            items[side], found = [], list(captioned(folder))
+            for done, each in enumerate(found, start=1):
+                bars(f"read {side}", done, len(found))
+                try:
+                    if isinstance(each, RowProblem):
+                        raise each
+                    decode(each.image)
+                    items[side].append(each)
+                except (RowProblem, MediaError) as error:
+                    failed.append(str(error))
+    one, two = ({item.image for item in found} for found in items.values())
+    both = shared(one, two) | shared(two, one)
+    failed += [f"{path}: the same picture is safe and unsafe, {other}." for path, other in both.items()]
+    return {side: [item for item in found if item.image not in both] for side, found in items.items()}, failed
 
 
 def _sheet(pairs: "list[Pair]", path: Path) -> Path:

@@ -6,9 +6,10 @@ from typing import Any
 
 from hyperaware.data.kept import keep
 from hyperaware.data.quadruplet import Row
-from hyperaware.data.record import FIELDS, Reading, RowProblem, column_labels, gather, row_of
+from hyperaware.data.record import FIELDS, REQUIRED, Reading, RowProblem, column_labels, gather, row_of
 from hyperaware.data.table import records
 from hyperaware.data.unpaired import caption_beside, pictures_in
+from hyperaware.errors import DataError
 
 __all__ = ["COLUMNS", "rows_from", "scan_sidecars", "scan_table"]
 
@@ -52,6 +53,7 @@ def rows_from(
     bytes are kept in `cache`. Labels: `labels`, or the columns of `record.column_labels`. An empty cell is
     none. `columns` gives for one of our names the name that the table has for it.
     """
+    needed = {key: key for key in REQUIRED if key not in ("id", "split")} | dict(columns)
     count = 0
 
     def make(where: str, record: Any) -> Row:
@@ -59,10 +61,10 @@ def rows_from(
         count += 1
         if not isinstance(record, Mapping):
             return row_of(record, where=where, image=folder.joinpath)
-        missing = [theirs for theirs in columns.values() if theirs not in record]
+        missing = [theirs for theirs in needed.values() if theirs not in record]
         if missing:
             why = f"there is no column {missing[0]!r}; its columns are {', '.join(map(str, record))}."
-            raise RowProblem(why, where=where, reason="bad_row")
+            raise RowProblem(f"{why}{_published(record)}", where=where, reason="bad_row")
         given = {key: value for key, value in record.items() if key not in columns and not _is_empty(value)}
         given |= {ours: record[theirs] for ours, theirs in columns.items() if not _is_empty(record[theirs])}
         for key in ("id", "split"):  # in parquet, and in data sets, an id may be a number
@@ -78,6 +80,17 @@ def rows_from(
         return row_of({"id": str(count), "split": split, **given}, where=where, image=folder.joinpath)
 
     return make
+
+
+def _published(record: Mapping[str, Any]) -> str:
+    """How to read a record that has the columns of a published data set."""
+    for columns, source in (
+        ({"safe", "nsfw", "coco_id"}, "These are ViSU-Text's: visu:FILE?coco=DIR&unsafe=DIR"),
+        ({"image_coco_url", "nsfw_caption"}, "These are NSFWCaps': nsfwcaps:FILE?images=DIR&unsafe=DIR"),
+    ):
+        if columns <= record.keys():
+            return f" {source} reads them, with pictures that you have."
+    return ""
 
 
 def _is_empty(value: object) -> bool:
@@ -100,6 +113,9 @@ def scan_sidecars(folder: Path, *, split: str = "train") -> Reading:
 
     The same names are one row; suffixes of pictures may differ. Where the folder has no safe/, each
     sub-folder that has is a split of that name.
+
+    Raises:
+        DataError: no picture in safe/ has the name of one in unsafe/.
     """
     folder = folder.absolute()
     splits, single = {split: folder}, (folder / "safe").is_dir()
@@ -116,7 +132,18 @@ def scan_sidecars(folder: Path, *, split: str = "train") -> Reading:
             record[f"{side}_text"] = caption_beside(Path(picture))
         return row_of(record, where=where, image=Path)
 
-    return gather(str(folder), _named_pairs(splits, single=single), make, inside=(folder,))
+    reading = gather(str(folder), _named_pairs(splits, single=single), make, inside=(folder,))
+    if (
+        not reading.rows
+        and reading.problems
+        and all(problem.reason == "missing" for problem in reading.problems)
+    ):
+        place = next(iter(splits.values()))
+        raise DataError(
+            f"{folder}: no picture in safe/ has the name of one in unsafe/, so they are not in pairs. To "
+            f"pair them: `hyperaware pair --safe {place / 'safe'} --unsafe {place / 'unsafe'} --out DIR`."
+        )
+    return reading
 
 
 def _named_pairs(splits: Mapping[str, Path], *, single: bool) -> Iterator[tuple[str, Any] | RowProblem]:

@@ -4,7 +4,7 @@ import difflib
 import itertools
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ KINDS = {
     "unlabelled": True,
     "bad_picture": True,
     "leaking": True,
+    "contradiction": False,
     "duplicate_picture": False,
     "alike_picture": False,
     "duplicate_captions": False,
@@ -129,6 +130,7 @@ def check(readings: Sequence[Reading], *, progress: Callable[[int, int], None] |
     seen, bad = _look_at(list(splits), progress)
     findings += bad
     findings += _same_bytes(seen, splits) + _alike(seen, splits) + _captions(rows)
+    findings += _contradictions(rows, seen)
     findings += _remarks(rows, seen)
     for reading in readings:
         findings += _outside(reading) + _ignored(reading)
@@ -210,6 +212,32 @@ def _captions(rows: Sequence[Row]) -> list[Finding]:
             found.append(Finding("leaking", ids, why))
         elif len(same) > 1:
             found.append(Finding("duplicate_captions", ids, f"{len(same)} rows have the same two captions."))
+    return found
+
+
+def _contradictions(rows: Sequence[Row], seen: Mapping[Path, _Seen]) -> list[Finding]:
+    """Pictures, by their bytes, and captions that are safe in one place and unsafe in another."""
+
+    def called(part: str) -> Iterator[tuple[Hashable, bool, str]]:
+        for row in rows:
+            for side, is_unsafe in (("safe", False), ("unsafe", getattr(row, f"unsafe_{part}_is_unsafe"))):
+                item = getattr(row, f"{side}_{part}")
+                if part == "text" or item in seen:
+                    yield item if part == "text" else seen[item].digest, is_unsafe, row.id
+
+    found = []
+    for what, part in (("picture", "image"), ("caption", "text")):
+        safe, unsafe = (
+            {item for item, is_unsafe, _ in called(part) if is_unsafe is side} for side in (False, True)
+        )
+        both = safe & unsafe
+        ids: defaultdict[Hashable, dict[bool, list[str]]] = defaultdict(lambda: {False: [], True: []})
+        for item, is_unsafe, row in called(part):
+            if item in both:
+                ids[item][is_unsafe].append(row)
+        for each in ids.values():
+            why = f"the same {what} is safe in row {each[False][0]} and unsafe in row {each[True][0]}."
+            found.append(Finding("contradiction", tuple(dict.fromkeys(each[False] + each[True])), why))
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hyperaware.data.quadruplet import Row
 from hyperaware.media.images import content_hash
 
-__all__ = ["apart"]
+__all__ = ["apart", "shared"]
 
 
 def apart(rows: Sequence[Row], others: Iterable[Row]) -> tuple[list[Row], dict[str, str]]:
@@ -15,20 +15,20 @@ def apart(rows: Sequence[Row], others: Iterable[Row]) -> tuple[list[Row], dict[s
 
     What is measured on rows that were trained on promises too much.
     """
-    shared = _shared(rows, others)
-    kept = [row for row in rows if not {row.safe_image, row.unsafe_image} & shared.keys()]
+    ours, theirs = (
+        {path for row in part for path in (row.safe_image, row.unsafe_image)} for part in (rows, others)
+    )
+    found = shared(ours, theirs)
+    kept = [row for row in rows if not {row.safe_image, row.unsafe_image} & found.keys()]
     reasons = {
         str(path): f"the same picture is in rows that the model is measured on, {other}."
-        for path, other in shared.items()
+        for path, other in found.items()
     }
     return kept, reasons
 
 
-def _shared(rows: Iterable[Row], others: Iterable[Row]) -> dict[Path, Path]:
-    """For each picture of `rows` that `others` have too: theirs. Only files of equal size are read."""
-    ours, theirs = (
-        {path for row in part for path in (row.safe_image, row.unsafe_image)} for part in (rows, others)
-    )
+def shared(ours: set[Path], theirs: set[Path]) -> dict[Path, Path]:
+    """For each of our files whose bytes they have too: theirs. Only files of equal size are read."""
     found = {path: path for path in ours & theirs}
     by_size: defaultdict[int, tuple[list[Path], list[Path]]] = defaultdict(lambda: ([], []))
     for side, paths in enumerate((sorted(ours - theirs), sorted(theirs))):

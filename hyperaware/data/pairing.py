@@ -21,7 +21,7 @@ from hyperaware.files import whole
 from hyperaware.geometry.space import Sphere
 from hyperaware.metrics.retrieval import top1
 
-__all__ = ["Pair", "nearest_pairs", "write_pairs"]
+__all__ = ["Pair", "nearest_pairs", "require_new", "write_pairs"]
 
 SHARES = {"train": 0.6, "validation": 0.2, "calibration": 0.2}
 BLOCK = 2**24
@@ -70,9 +70,8 @@ def write_pairs(pairs: Sequence[Pair], folder: Path) -> dict[str, int]:
     Raises:
         DataError: too few safe pictures for three splits, or the folder has data already.
     """
+    require_new(folder)
     path = folder.absolute() / CAPTIONS
-    if path.exists():
-        raise DataError(f"{path} is there already. Give another folder.")
     splits = _splits(pairs)
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -88,6 +87,12 @@ def write_pairs(pairs: Sequence[Pair], folder: Path) -> dict[str, int]:
     with whole(path) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {name: sum(splits[pair.safe.image] == name for pair in pairs) for name in SHARES}
+
+
+def require_new(folder: Path) -> None:
+    """Refuses a folder that has data already (`DataError`)."""
+    if (folder / CAPTIONS).exists():
+        raise DataError(f"{folder / CAPTIONS} is there already. Give another folder.")
 
 
 def _splits(pairs: Sequence[Pair]) -> dict[Path, str]:

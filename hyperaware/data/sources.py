@@ -142,7 +142,12 @@ def _folder(path: Path, words: list[str]) -> Reading:
         return scan_saved(path, **{"cache": cache_folder(), **options})
     if _has_sides(path):
         return scan_sidecars(path, **_options("a folder", words, (), ("split",)))
-    return scan_folder(path)  # which says what was expected
+    tables = sorted(each.name for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+    there = f" It has {', '.join(tables[:3])}: give a table itself, {path / tables[0]}." if tables else ""
+    raise DataError(
+        f"{path} is no dataset: it has no {CAPTIONS}, nor captions{', captions'.join(_TABLES)}, nor safe/ "
+        f"and unsafe/ with a .txt beside each picture.{there} `hyperaware world export DIR` writes a folder."
+    )
 
 
 def _has_sides(folder: Path) -> bool:

@@ -22,7 +22,8 @@ def records(path: Path) -> Iterator[tuple[str, Any] | RowProblem]:
     UTF-8, with or without a mark at its beginning; a CSV has its column names in the first line.
 
     Raises:
-        DataError: no such file, another kind of file, UTF-16, or JSON or parquet that ends too early.
+        DataError: no such file, another kind of file, UTF-16, JSON or parquet that ends too early, or a CSV
+            with other separators or a column that is there twice.
         ConfigError: pyarrow, which reads parquet, is not installed.
     """
     suffix = path.suffix.lower()
@@ -79,6 +80,10 @@ def _json(path: Path) -> Iterator[tuple[str, Any]]:
 def _csv(path: Path, delimiter: str) -> Iterator[tuple[str, Any] | RowProblem]:
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.DictReader(file, delimiter=delimiter)
+        try:
+            _require_columns(path, list(reader.fieldnames or ()), delimiter)
+        except csv.Error as error:
+            raise DataError(f"{path}: its first line is not CSV ({error}).") from error
         while True:
             try:
                 record = next(reader, None)
@@ -91,6 +96,17 @@ def _csv(path: Path, delimiter: str) -> Iterator[tuple[str, Any] | RowProblem]:
             where = f"{path}, line {reader.line_num}"
             problem = _odd(record)
             yield (where, record) if problem is None else RowProblem(problem, where=where, reason="bad_row")
+
+
+def _require_columns(path: Path, names: list[str], delimiter: str) -> None:
+    """Refuses a first line with one name twice, of which one would win silently, or with other separators."""
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: the column {twice!r} is there twice, in its first line.")
+    other = next((mark for mark in ";\t,|" if len(names) == 1 and mark in names[0]), None)
+    if other is not None:
+        what = "tabs" if delimiter == "\t" else "commas"
+        raise DataError(f"{path}: its columns are separated by {other!r}; expected {what}. Save it anew.")
 
 
 def _odd(record: Mapping[Any, Any]) -> str | None:

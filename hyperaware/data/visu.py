@@ -70,6 +70,7 @@ def scan_visu(
     files = sorted(path.glob("ViSU-Text_*.json")) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path} has no ViSU-Text_*.json; expected the published files.")
+    _require_folder(coco, "COCO's pictures")
     find_unsafe = _Pictures(unsafe)
     readings = []
     for file in files:
@@ -109,6 +110,7 @@ def scan_nsfwcaps(path: Path, *, images: Path, unsafe: Path, split: str = "test"
     Raises:
         DataError: the file cannot be read as a table.
     """
+    _require_folder(images, "the safe pictures")
     find_unsafe = _Pictures(unsafe)
 
     def make(where: str, record: Any) -> Row:
@@ -162,12 +164,16 @@ def _share(coco_id: str) -> float:
     return int.from_bytes(sha256(coco_id.encode()).digest()[:4], "big") / 2**32
 
 
+def _require_folder(folder: Path, what: str) -> None:
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; expected {what} there.")
+
+
 class _Pictures:
     """Finds a picture of a folder by its path without suffix."""
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise DataError(f"{folder} is not a folder; expected your own unsafe pictures there.")
+        _require_folder(folder, "your own unsafe pictures")
         self.paths: dict[str, Path] = {}
         for path in sorted(folder.absolute().glob("**/*")):
             if path.suffix.lower() in IMAGE_SUFFIXES:

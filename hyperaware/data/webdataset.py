@@ -31,8 +31,8 @@ MAX_SHARDS = 100_000
 def scan_webdataset(pattern: str, *, cache: Path, split: str = "train") -> Reading:
     """The quadruplets of shards; their pictures are written to `cache` once, by the hash of their bytes.
 
-    Rows are called SHARD/KEY, and are of `split` where their KEY.json does not say. A damaged shard is read
-    up to the damage, which is a problem.
+    Rows are called SHARD/KEY, or FOLDER/SHARD/KEY where shards of several folders have one name, and are of
+    `split` where their KEY.json does not say. A damaged shard is read up to the damage, which is a problem.
 
     Raises:
         DataError: no shard is found.
@@ -41,7 +41,10 @@ def scan_webdataset(pattern: str, *, cache: Path, split: str = "train") -> Readi
     def make(where: str, record: Any) -> Row:
         return row_of({"split": split, **record}, where=where, image=Path)
 
-    found = (each for shard in shards_of(pattern) for each in _records(shard, cache))
+    shards = shards_of(pattern)
+    stems = [shard.stem for shard in shards]
+    names = stems if len(set(stems)) == len(stems) else [f"{each.parent.name}/{each.stem}" for each in shards]
+    found = (each for shard, name in zip(shards, names, strict=True) for each in _records(shard, name, cache))
     return gather(pattern, found, make)
 
 
@@ -80,11 +83,15 @@ def _braces(pattern: str) -> list[str]:
     ]
 
 
-def _records(shard: Path, cache: Path) -> Iterator[tuple[str, Any] | RowProblem]:
+def _records(shard: Path, name: str, cache: Path) -> Iterator[tuple[str, Any] | RowProblem]:
     try:
         with tarfile.open(shard, "r:") as tar:
             for key, group in itertools.groupby(_members(tar), key=lambda member: _key(member.name)[0]):
-                yield _sample(tar, shard, key, list(group), cache)
+                where = f"{shard}, {key!r}"
+                try:
+                    yield where, _sample(tar, list(group), where, cache) | {"id": f"{name}/{key}"}
+                except RowProblem as problem:
+                    yield problem
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         why = f"the shard is damaged ({type(error).__name__}: {error}); fetch it anew."
         yield RowProblem(why, where=str(shard), reason="bad_row")
@@ -108,31 +115,25 @@ def _key(name: str) -> tuple[str, str]:
     return str(path.with_name(stem)) if stem else name, extension.lower()
 
 
-def _sample(
-    tar: tarfile.TarFile, shard: Path, key: str, members: list[tarfile.TarInfo], cache: Path
-) -> tuple[str, Any] | RowProblem:
-    where = f"{shard}, {key!r}"
+def _sample(tar: tarfile.TarFile, members: list[tarfile.TarInfo], where: str, cache: Path) -> dict[str, Any]:
     record: dict[str, Any] = {}
-    try:
-        for member in members:
-            extension = _key(member.name)[1]
-            side, _, kind = extension.rpartition(".")
-            if extension == "json":
-                record = {**_object(_bytes(tar, member, MAX_TEXT, where), where), **record}
-            elif side not in ("safe", "unsafe"):
-                continue
-            elif kind == "txt":
-                record[f"{side}_text"] = _text(_bytes(tar, member, MAX_TEXT, where), where)
-            elif f".{kind}" in IMAGE_SUFFIXES:
-                data = _bytes(tar, member, DEFAULT_LIMITS.max_bytes, where)
-                record[f"{side}_image"] = str(keep(data, member.name, cache))
-    except RowProblem as problem:
-        return problem
+    for member in members:
+        extension = _key(member.name)[1]
+        side, _, kind = extension.rpartition(".")
+        if extension == "json":
+            record = {**_object(_bytes(tar, member, MAX_TEXT, where), where), **record}
+        elif side not in ("safe", "unsafe"):
+            continue
+        elif kind == "txt":
+            record[f"{side}_text"] = _text(_bytes(tar, member, MAX_TEXT, where), where)
+        elif f".{kind}" in IMAGE_SUFFIXES:
+            data = _bytes(tar, member, DEFAULT_LIMITS.max_bytes, where)
+            record[f"{side}_image"] = str(keep(data, member.name, cache))
     for side in ("safe", "unsafe"):
         if f"{side}_image" not in record:
-            why = f"there is no picture {key}.{side}.jpg, nor with another suffix."
-            return RowProblem(why, where=where, reason="missing")
-    return where, {**record, "id": f"{shard.stem}/{key}"}
+            why = f"there is no picture {_key(members[0].name)[0]}.{side}.jpg, nor with another suffix."
+            raise RowProblem(why, where=where, reason="missing")
+    return record
 
 
 def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo, most: int, where: str) -> bytes:

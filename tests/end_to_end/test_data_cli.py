@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 from command_line import document
+from model_samples import random_picture
 from typer.testing import CliRunner, Result
 
 from hyperaware.cli import data
@@ -67,6 +68,46 @@ def test_unpaired_pictures_become_a_dataset_that_trains(workplace: Path, tmp_pat
     assert "must be a text" in next(iter(trained["failed"].values()))
 
 
+def collection(folder: Path, *seeds: int) -> Path:
+    folder.mkdir()
+    for seed in seeds:
+        random_picture(seed, size=(32, 32)).save(folder / f"{seed}.png")
+        (folder / f"{seed}.txt").write_text(("a dog", "a red car", "two boats", "an old house")[seed % 4])
+    return folder
+
+
+def test_a_picture_in_both_collections_is_in_no_pair(tmp_path: Path) -> None:
+    safe, unsafe = collection(tmp_path / "safe", 0, 1, 2, 3), collection(tmp_path / "unsafe", 4, 5, 6, 7)
+    for name in ("7", "9"):
+        shutil.copy(safe / "3.png", unsafe / f"{name}.png")
+        (unsafe / f"{name}.txt").write_text("a dog")
+    made = said("pair", "--safe", safe, "--unsafe", unsafe, "--out", tmp_path / "pairs", code=3)
+    assert made["pairs"] == 3
+    assert made["failed"] == [
+        f"{one}: the same picture is safe and unsafe, {two}."
+        for one, two in (
+            (safe / "3.png", unsafe / "7.png"),
+            (unsafe / "7.png", safe / "3.png"),
+            (unsafe / "9.png", safe / "3.png"),
+        )
+    ]
+    rows = read_folder(tmp_path / "pairs")
+    used = {path.resolve() for row in rows for path in (row.safe_image, row.unsafe_image)}
+    assert used == {*(safe / f"{k}.png" for k in range(3)), *(unsafe / f"{k}.png" for k in (4, 5, 6))}
+
+
+def test_pairing_refuses_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "captions.jsonl").write_text("")
+    words = ("pair", "--safe", tmp_path / "nowhere", "--unsafe", tmp_path / "nowhere", "--out")
+    there = run(*words, tmp_path)
+    assert there.exit_code == 1
+    assert "is there already" in there.stderr
+    unknown = run(*words, tmp_path / "new", "--model", "wordl")
+    assert unknown.exit_code != 0
+    assert "wordl" in unknown.stderr
+    assert "nowhere" not in unknown.stderr
+
+
 def test_training_on_visu_leaves_its_empty_caption_out(workplace: Path, tmp_path: Path) -> None:
     world, mine, coco = workplace / "world", tmp_path / "mine", tmp_path / "coco" / "train2017"
     mine.mkdir()
@@ -80,8 +121,8 @@ def test_training_on_visu_leaves_its_empty_caption_out(workplace: Path, tmp_path
     (tmp_path / "ViSU-Text_train.json").write_text(json.dumps(table))
     source = f"visu:{tmp_path / 'ViSU-Text_train.json'}?coco={tmp_path / 'coco'}&unsafe={mine}"
     words = ("train", workplace / "toy.toml", "--data", source, "--out", tmp_path / "model")
-    words += ("--validation", world / "validation-0-60", "--calibration", world / "calibration-0-60")
-    trained = document(*words, code=3)
+    others = ("--validation", world / "validation-0-60", "--calibration", world / "calibration-0-60")
+    trained = document(*words, *others, code=3)
     assert trained["steps"] == 4
     assert [why for where, why in trained["failed"].items() if where.endswith("record 4")]
     assert len(trained["failed"]) == 1

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,68 @@ def test_safe_and_unsafe_folders_with_captions_beside_the_pictures(tmp_path: Pat
     assert [row.id for row in scan(tmp_path / "validation").rows] == ["1"]
 
 
+def test_pictures_without_pairs_are_sent_to_what_pairs_them(tmp_path: Path) -> None:
+    for side in ("safe", "unsafe"):
+        picture(tmp_path / side / f"{side}-1.png").with_suffix(".txt").write_text("x")
+    with pytest.raises(DataError, match="are not in pairs") as refused:
+        scan(tmp_path)
+    for side in ("safe", "unsafe"):
+        (tmp_path / "empty" / side).mkdir(parents=True)
+    with pytest.raises(DataError, match="no rows"):
+        read(tmp_path / "empty")
+    assert f"hyperaware pair --safe {tmp_path}/safe --unsafe {tmp_path}/unsafe --out DIR" in str(
+        refused.value
+    )
+    picture(tmp_path / "unsafe" / "safe-1.png").with_suffix(".txt").write_text("")
+    assert reasons(scan(tmp_path)) == ["empty_caption", "missing"]
+
+
+def test_a_folder_with_a_table_of_another_name_tells_its_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("")
+    with pytest.raises(DataError, match=r"It has mine\.csv: give a table itself, .*/mine\.csv\."):
+        scan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "message"),
+    [
+        ("a.csv", "safe_text;unsafe_text;safe_image", "separated by ';'; expected commas"),
+        ("a.csv", "safe_text\tunsafe_text", r"separated by '\\t'; expected commas"),
+        ("a.tsv", "safe_text,unsafe_text", "separated by ','; expected tabs"),
+        ("a.csv", "safe_text,id,safe_text", "the column 'safe_text' is there twice"),
+        ("a.csv", "x" * 200_000, "its first line is not CSV"),
+    ],
+)
+def test_a_csv_that_would_be_misread_is_refused(tmp_path: Path, name: str, head: str, message: str) -> None:
+    (tmp_path / name).write_text(f"{head}\nx\n")
+    with pytest.raises(DataError, match=message):
+        scan(tmp_path / name)
+
+
+def test_columns_without_a_name_may_be_several(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.csv").write_text("safe_text,safe_image,unsafe_text,unsafe_image,,\na,a.png,b,a.png,,\n")
+    assert len(read(tmp_path / "a.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (
+            "safe_text,safe_image,unsafe_text",
+            "there is no column 'unsafe_image'; its columns are safe_text, ",
+        ),
+        ("id,safe,nsfw,coco_id", "These are ViSU-Text's: visu:FILE"),
+        ("image_coco_url,caption,nsfw_caption", "These are NSFWCaps': nsfwcaps:FILE"),
+    ],
+)
+def test_a_table_without_our_columns_tells_those_that_it_has(tmp_path: Path, head: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{head}\n" + ",".join("1" for _ in head.split(",")) + "\n")
+    (problem,) = scan(tmp_path / "a.csv").problems
+    assert problem.reason == "bad_row"
+    assert message in str(problem)
+
+
 def test_unpaired_collections(tmp_path: Path) -> None:
     picture(tmp_path / "beside" / "in" / "1.png").with_suffix(".txt").write_text("one")
     picture(tmp_path / "beside" / "2.png")
@@ -142,7 +205,7 @@ def test_unpaired_collections(tmp_path: Path) -> None:
         ("visu:f.json?coco=x&unsafe=y&calibration=half", "expected a share"),
         ("webdataset:shard-{000..002}.tar", r"shard-000\.tar.*no such shard"),
         ("nowhere.csv", "is missing"),
-        (".?split=train", "is no dataset"),
+        (".?split=train", "is no dataset: it has no captions.jsonl, nor captions.csv, captions.tsv"),
     ],
 )
 def test_wrong_spellings_are_told_the_right_ones(
@@ -196,6 +259,12 @@ def test_visu_is_joined_with_coco_and_the_users_pictures(visu_source: str, tmp_p
     assert {row.category for row in validation} == {"bodily fluids"}
     assert {row.unsafe_image_is_unsafe for row in validation} == {False}
     assert validation[5].unsafe_image == tmp_path / "mine" / "validation" / "5.png"
+
+
+@pytest.mark.parametrize("option", ["coco", "unsafe"])
+def test_a_folder_of_pictures_that_is_not_there_is_one_error(option: str, visu_source: str) -> None:
+    with pytest.raises(DataError, match=r"nowhere is not a folder; expected"):
+        scan(re.sub(rf"{option}=[^&]*", f"{option}=nowhere", visu_source))
 
 
 def test_a_share_of_visus_validation_becomes_calibration(visu_source: str) -> None:
@@ -268,6 +337,14 @@ def test_shards_give_rows_whose_pictures_are_files(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").iterdir())) == 2
     assert fingerprint(read(source)) == fingerprint(rows)
     assert [path.name for path in shards_of(f"{tmp_path}/s-*.tar")] == ["s-000.tar", "s-001.tar"]
+
+
+def test_shards_of_several_folders_may_have_one_name(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shard(tmp_path / name / "000.tar", sample("0"))
+    rows = read(f"webdataset:{tmp_path}/{{a,b}}/000.tar?cache={tmp_path / 'cache'}")
+    assert [row.id for row in rows] == ["a/000/0", "b/000/0"]
 
 
 def test_hostile_and_damaged_shards(tmp_path: Path) -> None:
