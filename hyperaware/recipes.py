@@ -220,20 +220,7 @@ def run(
         progress = _silent
     rows, failed = _parts(recipe, world, progress)
     model = _start(recipe, rows["train"], seed)
-    inherited = {"license": licence_of_model(model)} if recipe.base else {}
-    model.name = recipe.name
-    model.provenance = {
-        **inherited,
-        "recipe": recipe.name,
-        "method": recipe.method,
-        "settings": dict(recipe.settings),
-        "base": recipe.base,
-        "base_fingerprint": model.fingerprint if recipe.base else None,
-        "seed": seed,
-        "steps": recipe.training.steps,
-        "rows": recipe.train.name,
-        "data": fingerprint(rows["train"]),
-    }
+    model.name, model.provenance = recipe.name, _provenance(recipe, model, rows["train"], seed)
     read = functools.partial(read, cache=folder / CROPS)
     examples = {
         part: read(
@@ -262,6 +249,23 @@ def run(
     if distributed.is_main():
         write_left_out(folder, failed)
     return Made(result, failed)
+
+
+def _provenance(recipe: Recipe, model: DualEncoder, rows: list[Row], seed: int) -> dict[str, Any]:
+    """What the model's folder says of its making; `model` is the one that it starts from."""
+    inherited = {"license": licence_of_model(model)} if recipe.base else {}
+    return {
+        **inherited,
+        "recipe": recipe.name,
+        "method": recipe.method,
+        "settings": dict(recipe.settings),
+        "base": recipe.base,
+        "base_fingerprint": model.fingerprint if recipe.base else None,
+        "seed": seed,
+        "steps": recipe.training.steps,
+        "rows": recipe.train.name,
+        "data": fingerprint(rows),
+    }
 
 
 def _require_writable(folder: Path) -> None:

@@ -76,7 +76,7 @@ app.add_typer(edit.app, name="edit")
 app.add_typer(index.app, name="index")
 app.command(
     epilog=example(
-        'hyperaware search my-index "a rabbit in the snow"',
+        'hyperaware search my-index "a rabbit with a blue cup in the snow"',
         "hyperaware search my-index --image rabbit.png --role researcher -k 5 --sheet found.png",
     )
 )(search.search)
