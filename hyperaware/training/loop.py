@@ -17,6 +17,7 @@ from hyperaware import distributed
 from hyperaware.data.folder import fingerprint
 from hyperaware.data.quadruplet import Quadruplet
 from hyperaware.errors import TrainingError
+from hyperaware.evaluation.embed import joined
 from hyperaware.evaluation.examples import Examples
 from hyperaware.files import whole
 from hyperaware.models.dual_encoder import DualEncoder
@@ -37,7 +38,8 @@ __all__ = ["Method", "Result", "fit"]
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
-SAMPLE = 512
+SAMPLE, TOGETHER = 512, 64
+"""Rows whose features a method is prepared with, and how many of them go through the towers at once."""
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -171,12 +173,15 @@ class _Run:
             refuse_other_run(path, {name: before.get(name) for name in self.identity}, self.identity)
 
     def _sample(self) -> Quadruplet:
-        few = torch.arange(min(SAMPLE, len(self.train)))
-        batch, device = self.train.batch(few), self.model.device
+        device, parts = self.model.device, []
+        self.model.eval()
         with torch.no_grad():
-            self.model.eval()
-            texts = self.model.features_of_tokens(batch.ids.to(device), batch.mask.to(device))
-            return batch.quadruplet(texts, self.model.features_of_pixels(batch.pixels.to(device)))
+            for few in torch.arange(min(SAMPLE, len(self.train))).split(TOGETHER):
+                batch = self.train.batch(few)
+                texts = self.model.features_of_tokens(batch.ids.to(device), batch.mask.to(device))
+                images = self.model.features_of_pixels(batch.pixels.to(device))
+                parts.append(batch.quadruplet(texts, images))
+        return joined(parts)
 
     # -- the run -----------------------------------------------------------------------------------------
 

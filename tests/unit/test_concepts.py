@@ -197,13 +197,13 @@ def test_scores_solve_the_regression_of_the_docstring(lorentz: bool, tmp_path: P
     own, others = prompts(("a gun", "a bloody axe")), prompts(("a red ball", "a kite", "pills at night"))
     weight, offset = scorer._weights[:, 0], scorer._offsets[0]
     errors = [own @ weight + offset - 1, others @ weight + offset]
-    assert float((errors[0].mean() + errors[1].mean()).abs()) < 1e-9
+    assert float((errors[0].mean() + errors[1].mean()).abs()) < 1e-8
     share = [0.5 / len(own), 0.5 / len(others)]
     mean = 0.5 * (own.mean(0) + others.mean(0))
     variance = sum(s * (g - mean).square().sum(0) for s, g in zip(share, (own, others), strict=True))
     gradient = sum(s * e @ g for s, e, g in zip(share, errors, (own, others), strict=True))
     gradient = gradient + concepts_module.RIDGE * variance.mean() * weight
-    assert float(gradient.abs().max()) < 1e-9
+    assert float(gradient.abs().max()) < 1e-8
 
 
 @pytest.fixture(scope="module")
