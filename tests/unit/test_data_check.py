@@ -112,6 +112,16 @@ def test_what_is_safe_in_one_row_and_unsafe_in_another_is_told(tmp_path: Path) -
     assert found(tmp_path)[0] == {"duplicate_picture": 1}
 
 
+def test_one_caption_in_two_splits_is_no_leak(tmp_path: Path) -> None:
+    write(tmp_path, [{**line, "safe_text": "a dog"} for line in dataset(tmp_path)])
+    assert found(tmp_path)[0] == {}
+
+
+def test_a_source_of_bad_rows_alone_tells_of_each(tmp_path: Path) -> None:
+    write(tmp_path, [{**line, "safe_text": ""} for line in dataset(tmp_path)])
+    assert [problem.reason for problem in scanned(tmp_path).problems] == ["empty_caption"] * 4
+
+
 def test_leaks_between_two_sources(tmp_path: Path) -> None:
     dataset(tmp_path / "one", "train")
     dataset(tmp_path / "two", "test")
