@@ -20,7 +20,7 @@ from hyperaware.data.left_out import Unusable, with_rows, write_left_out
 from hyperaware.data.quadruplet import Quadruplet, Row
 from hyperaware.data.sources import read as read_source
 from hyperaware.errors import ConfigError, DataError
-from hyperaware.evaluation.embed import embed_as_judged
+from hyperaware.evaluation.embed import embed_as_judged, long_captions
 from hyperaware.evaluation.examples import Examples
 from hyperaware.methods import METHODS, method_class
 from hyperaware.models.card import licence_of_model
@@ -210,7 +210,7 @@ def run(
     Raises:
         ConfigError: a tracker that is not known or not installed, a wrong seed, or a folder that cannot
             be written to; found before any work.
-        TrainingError, DataError: see `training.loop.fit` and `rows_of`.
+        TrainingError, DataError: see `training.loop.fit`, `rows_of` and `long_captions`.
     """
     require_trackers(report_to)
     training = replace(recipe.training, seed=seed)
@@ -231,6 +231,8 @@ def run(
         )
         for part, part_rows in rows.items()
     }
+    for part in ("calibration", "validation"):  # before the training, and not after it
+        long_captions(examples[part].rows, model.tokenizer)
     result = fit(
         model,
         override(method_class(recipe.method)(), recipe.settings),

@@ -7,13 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hyperaware.data.quadruplet import Quadruplet
+from hyperaware.data.quadruplet import Quadruplet, Row
 from hyperaware.errors import DataError
 from hyperaware.evaluation.examples import Examples
 from hyperaware.models.dual_encoder import DualEncoder
+from hyperaware.models.tokenizer import Tokenizer
 from hyperaware.models.windows import fits, most_unsafe, windows
 
-__all__ = ["AsJudged", "embed", "embed_as_judged", "joined"]
+__all__ = ["AsJudged", "embed", "embed_as_judged", "joined", "long_captions"]
 
 
 @torch.no_grad()
@@ -53,24 +54,35 @@ def embed_as_judged(model: DualEncoder, examples: Examples) -> AsJudged:
     """Points of all rows on the CPU, of which nothing is cut: what is promised of a moderator rests on these.
 
     Raises:
-        DataError: a caption is longer than moderation reads; the message names its row.
+        DataError: as `long_captions`.
     """
     found = embed(model, examples)
     longer: dict[str, dict[int, Tensor]] = {}
-    for part in ("safe_text", "unsafe_text"):
+    for part, texts in long_captions(examples.rows, model.tokenizer).items():
         points = getattr(found, part).clone()
-        longer[part] = {}
-        for index, row in enumerate(examples.rows):
-            text = getattr(row, part)
-            if not fits(text, model.tokenizer):
-                try:
-                    pieces = windows(text, model.tokenizer)
-                except DataError as error:
-                    raise DataError(f"{part} of row {row.id!r}: {error}") from error
-                longer[part][index] = model.encode_text(pieces)
-                points[index] = most_unsafe(longer[part][index], model.space)[0]
+        longer[part] = {index: model.encode_text(pieces) for index, pieces in texts.items()}
+        for index, each in longer[part].items():
+            points[index] = most_unsafe(each, model.space)[0]
         found = replace(found, **{part: points})
     return AsJudged(found, longer)
+
+
+def long_captions(rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, dict[int, list[str]]]:
+    """By "safe_text" and "unsafe_text", of each row whose caption is longer than the context, its windows.
+
+    Raises:
+        DataError: a caption is longer than moderation reads; the message names its row.
+    """
+    found: dict[str, dict[int, list[str]]] = {"safe_text": {}, "unsafe_text": {}}
+    for part, longer in found.items():
+        for index, row in enumerate(rows):
+            text = getattr(row, part)
+            if not fits(text, tokenizer):
+                try:
+                    longer[index] = windows(text, tokenizer)
+                except DataError as error:
+                    raise DataError(f"{part} of row {row.id!r}: {error}") from error
+    return found
 
 
 def joined(parts: Sequence[Quadruplet]) -> Quadruplet:

@@ -57,7 +57,7 @@ _SMALL = (
 def _matched(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """`function` computed in float32 at least, on the points' device; the result has the points' dtype.
 
-    The curvature of a model on a GPU so goes with points that were taken to the CPU, and the gradient with it.
+    So the curvature of a model on a GPU goes with points that were taken to the CPU, and its gradient too.
     """
 
     @functools.wraps(function)

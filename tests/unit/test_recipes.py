@@ -326,6 +326,21 @@ def test_what_would_end_a_run_later_ends_it_before_any_work(world: Path, tmp_pat
     assert not (tmp_path / "new").exists()
 
 
+def test_a_caption_that_no_bounds_can_be_measured_on_is_told_before_the_training(tmp_path: Path) -> None:
+    data = {name: tmp_path / name for name in ("train", "validation", "calibration")}
+    for name, folder in data.items():
+        export(folder, count=60, split=name)
+    captions = data["calibration"] / "captions.jsonl"
+    first, *others = captions.read_text().splitlines()
+    endless = json.loads(first) | {"unsafe_text": "a man with a gun " * 3000}
+    captions.write_text("\n".join([json.dumps(endless), *others]))
+    slices = {name: Slice(split=name, folder=str(folder)) for name, folder in data.items()}
+    recipe = tiny(training=Settings(steps=1, batch_size=4), **slices)
+    with pytest.raises(DataError, match=f"unsafe_text of row '{endless['id']}': .*256 windows"):
+        run(recipe, folder=tmp_path / "model", world=tmp_path)
+    assert not (tmp_path / "model" / "log.jsonl").exists()
+
+
 def test_pictures_are_read_once_and_bounds_are_of_those(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
