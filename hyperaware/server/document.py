@@ -21,7 +21,7 @@ ANYWHERE = (429, 500, 503)
 ITEM: dict[str, Any] = {
     "id": "02217a135418dee22fbd34f8a0ac23d2",
     "modality": "image",
-    "caption": "a rabbit in the snow",
+    "caption": "a rabbit with a blue cup in the snow",
     "similarity": None,
     "score": 0.31,
     "categories": {"violence": 0.01},

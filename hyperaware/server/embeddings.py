@@ -21,7 +21,7 @@ router = APIRouter(tags=["model"])
 class EmbeddingRequest(Given):
     """Texts, or pictures and texts."""
 
-    model_config = with_examples({"input": ["a rabbit in the snow", "a red cup"], "encoding_format": "float"})
+    model_config = with_examples({"input": ["a red ball", "a red cup"], "encoding_format": "float"})
 
     input: Inputs
     """A text, texts, or parts, each of which gets its own embedding. Tokens are not taken."""

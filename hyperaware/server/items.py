@@ -39,7 +39,7 @@ Side = Annotated[int, Query(ge=16, le=2048)]
 class AddRequest(Given):
     """A picture or a text to add."""
 
-    model_config = with_examples({"text": "a rabbit in the snow"})
+    model_config = with_examples({"text": "a rabbit with a blue cup in the snow"})
 
     image: ImageURL | None = None
     text: Words | None = None

@@ -68,8 +68,8 @@ class ModerationRequest(Given):
     """What is moderated."""
 
     model_config = with_examples(
-        {"input": "a rabbit in the snow"},
-        {"input": ["a rabbit in the snow", "a man with a gun"]},
+        {"input": "a rabbit with a blue cup in the snow"},
+        {"input": ["a rabbit with a blue cup in the snow", "a man with a gun"]},
         {"input": [{"type": "text", "text": "look at this"}]},
     )
 

@@ -37,7 +37,7 @@ class SearchRequest(Given):
     """What is looked for: exactly one of `text`, `image` and `item`."""
 
     model_config = with_examples(
-        {"text": "a rabbit in the snow", "k": 12},
+        {"text": "a rabbit with a blue cup in the snow", "k": 12},
         {"item": "02217a135418dee22fbd34f8a0ac23d2", "k": 12, "offset": 12},
     )
 

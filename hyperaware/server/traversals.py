@@ -40,7 +40,7 @@ HELD = ("review", "block")
 class TraverseRequest(Given):
     """Where the way begins: exactly one of `text`, `image` and `item`."""
 
-    model_config = with_examples({"text": "a rabbit in the snow", "steps": 50})
+    model_config = with_examples({"text": "a rabbit with a blue cup in the snow", "steps": 50})
 
     text: Words | None = None
     image: ImageURL | None = None
