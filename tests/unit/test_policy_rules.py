@@ -116,6 +116,10 @@ def test_a_rule_that_is_applied_closes_a_role_to_what_is_not_judged() -> None:
     with pytest.raises(SafetyError, match="may not see unjudged"):
         with_queries(violence("allow")).unjudged(why=why)
     assert with_queries(violence("block", shadow=True)).unjudged(why=why).action == "allow"
+    for action in ("blur", "block"):  # nor where a rule asks what items are
+        hides = Rule(action="allow", show="all", items=(violence(action),))
+        with pytest.raises(SafetyError, match="may not see unjudged"):
+            Policy("rules-1", "viewer", {"viewer": hides}).unjudged(why=why)
 
 
 def test_a_category_that_is_not_calibrated_is_refused_by_rule_and_nearest_spelling() -> None:
