@@ -39,8 +39,8 @@ def check(
         typer.Argument(
             metavar="SOURCE...",
             help="A folder; a .csv, .tsv, .jsonl, .json or .parquet file; visu:FILE?coco=DIR&unsafe=DIR; "
-            "nsfwcaps:FILE?images=DIR&unsafe=DIR; webdataset:SHARDS; hf:ORG/NAME; any of them with "
-            "labels=FILE. Several are checked together.",
+            "nsfwcaps:FILE?images=DIR&unsafe=DIR; webdataset:SHARDS; unpaired:DIR; hf:ORG/NAME; any of "
+            "them with labels=FILE. Several are checked together.",
         ),
     ],
     json: Json = False,
@@ -131,7 +131,7 @@ def pair(
 
 def _usable(folders: dict[str, Path]) -> "tuple[dict[str, list[Captioned]], list[str]]":
     """Of each side the items whose picture and caption can be used, and what is wrong with the others."""
-    from hyperaware.data.leaks import shared
+    from hyperaware.data.pairing import of_one_side
     from hyperaware.data.record import RowProblem
     from hyperaware.data.unpaired import captioned
     from hyperaware.errors import MediaError
@@ -151,10 +151,9 @@ def _usable(folders: dict[str, Path]) -> "tuple[dict[str, list[Captioned]], list
                     items[side].append(each)
                 except (RowProblem, MediaError) as error:
                     failed.append(str(error))
-    one, two = ({item.image for item in found} for found in items.values())
-    both = shared(one, two) | shared(two, one)
+    items, both = of_one_side(items)
     failed += [f"{path}: the same picture is safe and unsafe, {other}." for path, other in both.items()]
-    return {side: [item for item in found if item.image not in both] for side, found in items.items()}, failed
+    return items, failed
 
 
 def _sheet(pairs: "list[Pair]", path: Path) -> Path:

@@ -141,7 +141,8 @@ def scan_sidecars(folder: Path, *, split: str = "train") -> Reading:
         place = next(iter(splits.values()))
         raise DataError(
             f"{folder}: no picture in safe/ has the name of one in unsafe/, so they are not in pairs. To "
-            f"pair them: `hyperaware pair --safe {place / 'safe'} --unsafe {place / 'unsafe'} --out DIR`."
+            f"pair them: `hyperaware pair --safe {place / 'safe'} --unsafe {place / 'unsafe'} --out DIR`, "
+            f"or give unpaired:{place}."
         )
     return reading
 

@@ -5,8 +5,8 @@ The pairing of SafeR-CLIP (arXiv 2511.16743) by a frozen encoder, with a floor o
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,15 +14,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from hyperaware.data.folder import CAPTIONS, SIMILARITY
-from hyperaware.data.unpaired import Captioned
+from hyperaware.data.folder import CAPTIONS, SIMILARITY, scan_folder
+from hyperaware.data.leaks import shared
+from hyperaware.data.record import Reading, RowProblem
+from hyperaware.data.unpaired import Captioned, captioned
 from hyperaware.errors import DataError
 from hyperaware.files import whole
 from hyperaware.geometry.space import Sphere
 from hyperaware.metrics.retrieval import top1
 
-__all__ = ["Pair", "nearest_pairs", "require_new", "write_pairs"]
+__all__ = ["FLOOR", "Pair", "nearest_pairs", "of_one_side", "require_new", "scan_unpaired", "write_pairs"]
 
+FLOOR = 0.3
+"""Least cosine of a pair, also the default of `hyperaware pair`, which does not wait for torch to know it."""
 SHARES = {"train": 0.6, "validation": 0.2, "calibration": 0.2}
 BLOCK = 2**24
 """Similarities held at once: 64 MiB."""
@@ -59,6 +63,51 @@ def nearest_pairs(
     order = torch.argsort(similarities, descending=True, stable=True).tolist()
     pairs = [Pair(safe[int(best[k])], unsafe[k], float(similarities[k])) for k in order]
     return [p for p in pairs if p.similarity >= floor], [p for p in pairs if p.similarity < floor]
+
+
+def of_one_side(
+    items: Mapping[str, Sequence[Captioned]],
+) -> tuple[dict[str, list[Captioned]], dict[Path, Path]]:
+    """The items whose picture is on one side only; and of each other picture its equal on the other side."""
+    one, two = ({item.image for item in found} for found in items.values())
+    both = shared(one, two) | shared(two, one)
+    return {side: [item for item in found if item.image not in both] for side, found in items.items()}, both
+
+
+def scan_unpaired(folder: Path, *, cache: Path, model: str = "world", floor: float = FLOOR) -> Reading:
+    """The rows of a folder's safe/ and unsafe/, paired by their captions as `hyperaware pair` does.
+
+    The pairs are kept in `cache`. What is in no pair for a reason is a problem of the reading: an item
+    without a caption, a picture of both sides, an unsafe item that no safe one is near enough to.
+
+    Raises:
+        DataError: no such folders, or too few pairs.
+        ConfigError: no such model.
+    """
+    from hyperaware.models.pretrained import load
+
+    encoder = load(model)
+    found = {side: list(captioned(folder / side)) for side in ("safe", "unsafe")}
+    problems = [each for part in found.values() for each in part if isinstance(each, RowProblem)]
+    items, both = of_one_side(
+        {side: [each for each in part if isinstance(each, Captioned)] for side, part in found.items()}
+    )
+    for path, other in both.items():
+        problems.append(_problem(path, f"the same picture is safe and unsafe, {other}."))
+    points = [encoder.encode_text([item.text for item in part]) for part in items.values()]
+    kept, refused = nearest_pairs(items["safe"], items["unsafe"], (points[0], points[1]), floor=floor)
+    for pair in refused:
+        why = f"no safe caption is near enough: the nearest has cosine {pair.similarity:.2f}, of {floor:g}."
+        problems.append(_problem(pair.unsafe.image, why))
+    out = cache / f"pairs-{sha256(repr(kept).encode()).hexdigest()[:16]}"
+    if not (out / CAPTIONS).exists():
+        write_pairs(kept, out)
+    reading = scan_folder(out)
+    return replace(reading, source=str(folder), problems=[*problems, *reading.problems])
+
+
+def _problem(path: Path, why: str) -> RowProblem:
+    return RowProblem(why, where=str(path), reason="bad_row")
 
 
 def write_pairs(pairs: Sequence[Pair], folder: Path) -> dict[str, int]:

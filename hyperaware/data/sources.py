@@ -7,6 +7,8 @@
     visu:FILE-or-FOLDER?coco=DIR&unsafe=DIR    ViSU-Text; &split=NAME, &calibration=SHARE of validation
     nsfwcaps:FILE?images=DIR&unsafe=DIR        NSFWCaps; &split=NAME
     webdataset:SHARDS                          tar files, {000..042} and * allowed; ?split=NAME&cache=DIR
+    unpaired:FOLDER                            safe/ and unsafe/ with captions, paired by `hyperaware pair`;
+                                               ?model=MODEL&floor=COSINE&cache=DIR
     hf:ORG/NAME[@REVISION] or hf:FOLDER        a data set of the Hub on this machine; ?split=NAME&config=NAME
 
 Everywhere `labels=FILE` names a table of labels (`data.labels`). A table, a saved folder and hf: take
@@ -36,7 +38,7 @@ __all__ = ["FORMS", "name_of", "read", "scan"]
 
 FORMS = (
     "a folder; a .csv, .tsv, .jsonl, .json or .parquet file; visu:FILE?coco=DIR&unsafe=DIR; "
-    "nsfwcaps:FILE?images=DIR&unsafe=DIR; webdataset:SHARDS; hf:ORG/NAME"
+    "nsfwcaps:FILE?images=DIR&unsafe=DIR; webdataset:SHARDS; unpaired:DIR; hf:ORG/NAME"
 )
 """The spellings, for help."""
 
@@ -44,11 +46,13 @@ _KINDS = {
     "visu": (("coco", "unsafe"), ("split", "calibration")),
     "nsfwcaps": (("images", "unsafe"), ("split",)),
     "webdataset": ((), ("split", "cache")),
+    "unpaired": ((), ("model", "floor", "cache")),
     "hf": ((), ("split", "config", "cache")),
 }
 """Of each kind the options that are needed, and the others."""
 _WITH_COLUMNS = ("hf", "a table", "a saved data set")
 _LABELS = "labels"
+_NUMBERS = {"calibration", "floor"}
 _PATHS = ("coco", "unsafe", "images", "cache", _LABELS)
 _TABLES = (".csv", ".tsv", ".parquet")
 """Suffixes of the table that stands in a folder in the place of captions.jsonl."""
@@ -102,9 +106,16 @@ def _of_kind(kind: str, place: str, words: list[str]) -> Reading:
         "visu": lambda **given: scan_visu(Path(place), **given),
         "nsfwcaps": lambda **given: scan_nsfwcaps(Path(place), **given),
         "webdataset": partial(scan_webdataset, place, cache=cache_folder()),
+        "unpaired": partial(_unpaired, Path(place)),
         "hf": partial(scan_hub, place, cache=cache_folder()),
     }
     return known[kind](**options)
+
+
+def _unpaired(place: Path, **options: Any) -> Reading:
+    from hyperaware.data.pairing import scan_unpaired  # it takes torch
+
+    return scan_unpaired(place, **{"cache": cache_folder(), **options})
 
 
 def _parsed(source: str) -> tuple[str, str, list[str]]:
@@ -169,9 +180,9 @@ def _options(kind: str, words: list[str], needed: tuple[str, ...], others: tuple
     options: dict[str, Any] = {
         name: Path(value) if name in _PATHS else value for name, value in given.items() if name not in columns
     }
-    if "calibration" in given:
+    for name in _NUMBERS & given.keys():
         try:
-            options["calibration"] = float(given["calibration"])
+            options[name] = float(given[name])
         except ValueError as error:
-            raise ConfigError(f"calibration={given['calibration']!r}: expected a share, 0 to 1.") from error
+            raise ConfigError(f"{name}={given[name]!r}: expected a number, 0 to 1.") from error
     return options | ({"columns": columns} if columns else {})

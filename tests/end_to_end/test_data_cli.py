@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from hyperaware.cli import data
 from hyperaware.cli.group import Verbs
 from hyperaware.data.folder import read_folder
+from hyperaware.data.sources import scan
 from hyperaware.world import export
 
 app = typer.Typer(cls=Verbs, rich_markup_mode=None)
@@ -61,11 +62,40 @@ def test_unpaired_pictures_become_a_dataset_that_trains(workplace: Path, tmp_pat
     words = ("train", workplace / "toy.toml", "--data", tmp_path / "pairs", "--out", tmp_path / "model")
     assert document(*words)["steps"] == 4
 
+    source = f"unpaired:{tmp_path}?cache={tmp_path / 'kept'}"
+    words = ("train", workplace / "toy.toml", "--data", source, "--out", tmp_path / "by-source")
+    trained = document(*words, code=3)
+    assert trained["steps"] == 4
+    assert len(trained["failed"]) == len(made["failed"]) + len(made["below_floor"])
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert contents(kept) == contents(tmp_path / "pairs")
+
     with open(tmp_path / "pairs" / "captions.jsonl", "a") as file:
         file.write('{"id": "no caption"}\n')
-    trained = document(*words[:-1], tmp_path / "again", code=3)
+    trained = document(*words[:3], tmp_path / "pairs", "--out", tmp_path / "again", code=3)
     assert trained["steps"] == 4
     assert "must be a text" in next(iter(trained["failed"].values()))
+
+
+def contents(folder: Path) -> list[tuple[object, ...]]:
+    """The pairs of a folder, wherever it lies."""
+    return [(row.split, row.safe_image.resolve(), row.unsafe_image.resolve()) for row in read_folder(folder)]
+
+
+def test_what_is_in_no_pair_is_a_problem_of_the_source(tmp_path: Path) -> None:
+    safe, unsafe = collection(tmp_path / "safe", 0, 1, 2, 3, 8), collection(tmp_path / "unsafe", 4, 5, 6, 7)
+    shutil.copy(safe / "8.png", unsafe / "9.png")
+    (unsafe / "9.txt").write_text("a dog")
+    (unsafe / "6.txt").write_text("explosives")
+    source = f"unpaired:{tmp_path}?floor=0.99&cache={tmp_path / 'kept'}"
+    reading = scan(source)
+    assert len(reading.rows) == 3 == len(scan(source).rows)
+    told = {
+        Path(problem.where).relative_to(tmp_path).as_posix(): str(problem) for problem in reading.problems
+    }
+    assert told.keys() == {"safe/8.png", "unsafe/9.png", "unsafe/6.png"}
+    assert "the same picture is safe and unsafe" in told["unsafe/9.png"]
+    assert "no safe caption is near enough" in told["unsafe/6.png"]
 
 
 def collection(folder: Path, *seeds: int) -> Path:
