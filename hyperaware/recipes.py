@@ -121,8 +121,8 @@ def read_recipe(name: str) -> Recipe:
     if not path.is_file():
         raise unknown_name("recipe (shipped, or a TOML file)", name, RECIPES)
     try:
-        tables = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not TOML, or not even UTF-8
         raise ConfigError(f"{path} is not TOML: {error}") from error
     _refuse_unknown(f"key of recipe {path}", tables, KEYS)
     if "method" not in tables:

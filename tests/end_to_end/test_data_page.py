@@ -20,12 +20,12 @@ from hyperaware.world.forms import write_visu, write_webdataset
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMANDS = [
-    line.removeprefix("$ ")
+BLOCKS = [
+    [line.removeprefix("$ ") for line in text.splitlines()]
     for language, text in FENCE.findall(PAGE)
     if language == "console"
-    for line in text.splitlines()
 ]
+COMMANDS = [command for block in BLOCKS for command in block]
 COMMIT = "c0ffee" * 6 + "c0ff"
 
 
@@ -113,16 +113,18 @@ def _tables(here: Path) -> None:
 SIDES = {"safe": (0, 1), "unsafe": (2, 3)}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_runs(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", BLOCKS, ids="; ".join)
+def test_every_command_runs(block: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one block one after another: the second may need what the first has written."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HYPERAWARE_CACHE", str(folder / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub"))
-    words = shlex.split(command)
-    assert words.pop(0) == "hyperaware"
-    done = run(*words)
-    assert done.exit_code == 0, done.output
-    assert ("pairs" if words[0] == "pair" else "rows") in done.stdout
+    for command in block:
+        words = shlex.split(command)
+        assert words.pop(0) == "hyperaware"
+        done = run(*words)
+        assert done.exit_code == 0, done.output
+        assert ("pairs" if words[0] == "pair" else "rows") in done.stdout
 
 
 def test_the_page_has_every_form_and_every_kind_of_finding() -> None:
