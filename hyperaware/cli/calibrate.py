@@ -16,6 +16,7 @@ from hyperaware.cli.parameters import (
     World,
     named,
     named_rows,
+    require_own,
     world_cache,
 )
 from hyperaware.errors import ConfigError, SafetyError
@@ -77,13 +78,10 @@ def calibrate(
     is 4 if they have drifted, so that the promises no longer hold.
     """
     from hyperaware.data.left_out import Unusable
-    from hyperaware.models.pretrained import SHIPPED, load
+    from hyperaware.models.pretrained import load
 
-    if model in SHIPPED and not check:
-        raise ConfigError(
-            f"{model!r} is shipped and stays as it was tested. Copy it (hyperaware export {model} --format "
-            "hyperaware --out DIR) and give that folder."
-        )
+    if not check:
+        require_own(model)
     loaded = load(model, device=device)
     if not loaded.space.has_root:
         raise ConfigError(f"the model {model} lies on a sphere, which has no root: nothing can be measured.")

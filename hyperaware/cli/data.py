@@ -152,8 +152,7 @@ def _usable(folders: dict[str, Path]) -> "tuple[dict[str, list[Captioned]], list
                 except (RowProblem, MediaError) as error:
                     failed.append(str(error))
     items, both = of_one_side(items)
-    failed += [f"{path}: the same picture is safe and unsafe, {other}." for path, other in both.items()]
-    return items, failed
+    return items, failed + [str(problem) for problem in both]
 
 
 def _sheet(pairs: "list[Pair]", path: Path) -> Path:

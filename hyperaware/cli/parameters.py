@@ -27,6 +27,7 @@ __all__ = [
     "World",
     "named",
     "named_rows",
+    "require_own",
     "world_cache",
 ]
 
@@ -71,6 +72,17 @@ World = Annotated[
         "[default: $HYPERAWARE_CACHE/world or ~/.cache/hyperaware/world]",
     ),
 ]
+
+
+def require_own(model: str) -> None:
+    """Refuses a shipped model (`ConfigError`), where something is written into the model's folder."""
+    from hyperaware.models.pretrained import SHIPPED
+
+    if model in SHIPPED:
+        raise ConfigError(
+            f"{model!r} is shipped and stays as it was tested. Copy it (hyperaware export {model} --format "
+            "hyperaware --out DIR) and give that folder."
+        )
 
 
 def world_cache(given: Path | None) -> Path:

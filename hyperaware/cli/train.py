@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyperaware.cli.group import BAD_INPUTS, BELOW_FLOOR
-from hyperaware.cli.parameters import Device, Json, LeaveOutBad, ModelName, World, named, world_cache
+from hyperaware.cli.parameters import (
+    Device,
+    Json,
+    LeaveOutBad,
+    ModelName,
+    World,
+    named,
+    require_own,
+    world_cache,
+)
 from hyperaware.errors import ConfigError
 from hyperaware.terminal import Bars, emit, note, screen, table
 
@@ -205,14 +214,10 @@ def bounds(
 
     from hyperaware.data.left_out import Unusable
     from hyperaware.evaluation.examples import Examples
-    from hyperaware.models.pretrained import SHIPPED, load
+    from hyperaware.models.pretrained import load
     from hyperaware.recipes import measure_bounds
 
-    if model in SHIPPED:
-        raise ConfigError(
-            f"{model!r} is shipped and stays as it was tested. Copy it (hyperaware export {model} --format "
-            "hyperaware --out DIR) and give that folder."
-        )
+    require_own(model)
     loaded = load(model, device=device)
     if not loaded.space.has_root:
         raise ConfigError(f"the model {model} lies on a sphere, which has no root: nothing can be measured.")

@@ -67,11 +67,14 @@ def nearest_pairs(
 
 def of_one_side(
     items: Mapping[str, Sequence[Captioned]],
-) -> tuple[dict[str, list[Captioned]], dict[Path, Path]]:
-    """The items whose picture is on one side only; and of each other picture its equal on the other side."""
+) -> tuple[dict[str, list[Captioned]], list[RowProblem]]:
+    """The items whose picture is on one side only; and what is wrong with each other picture."""
     one, two = ({item.image for item in found} for found in items.values())
     both = shared(one, two) | shared(two, one)
-    return {side: [item for item in found if item.image not in both] for side, found in items.items()}, both
+    apart = {side: [item for item in found if item.image not in both] for side, found in items.items()}
+    return apart, [
+        _problem(path, f"the same picture is safe and unsafe, {other}.") for path, other in both.items()
+    ]
 
 
 def scan_unpaired(folder: Path, *, cache: Path, model: str = "world", floor: float = FLOOR) -> Reading:
@@ -92,8 +95,7 @@ def scan_unpaired(folder: Path, *, cache: Path, model: str = "world", floor: flo
     items, both = of_one_side(
         {side: [each for each in part if isinstance(each, Captioned)] for side, part in found.items()}
     )
-    for path, other in both.items():
-        problems.append(_problem(path, f"the same picture is safe and unsafe, {other}."))
+    problems += both
     points = [encoder.encode_text([item.text for item in part]) for part in items.values()]
     kept, refused = nearest_pairs(items["safe"], items["unsafe"], (points[0], points[1]), floor=floor)
     for pair in refused:
